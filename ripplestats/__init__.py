@@ -1,0 +1,2 @@
+"""ripplestats."""
+__version__ = "0.1.0"

@@ -1,0 +1,61 @@
+"""The exceptions that ripplestats raises on purpose.
+
+    RippleStatsError             anything below; its message is one line for a person
+    ├── InputError               an option, a file, a model or a frame is wrong        exit 2
+    │   ├── DatasetError         the corpus cannot be read or holds too few prompts
+    │   ├── ModelError           the model cannot be used (no fast tokenizer, unknown layout, …)
+    │   ├── NonFiniteError       activations or logits are not finite numbers
+    │   ├── EngineError          the engine asked for disagrees with the hooked forward
+    │   └── RunError             a run directory is missing, damaged or was made with other options
+    └── ExternalError            something outside the program failed                  exit 3
+        ├── HubError             the hub or the package index cannot be reached
+        └── StorageError         the disk is full or not writable
+
+A message names the input, what is wrong with it and what is allowed.
+"""
+
+
+class RippleStatsError(Exception):
+    """Base of every error that ripplestats raises on purpose."""
+
+    exit_code = 3
+
+
+class InputError(RippleStatsError):
+    """An option or an input is wrong; the message says what is allowed."""
+
+    exit_code = 2
+
+
+class DatasetError(InputError):
+    """A corpus cannot be read, or holds too few usable prompts."""
+
+
+class ModelError(InputError):
+    """A model cannot be used for the sweep."""
+
+
+class NonFiniteError(InputError):
+    """Activations, logits or effects are not finite numbers."""
+
+
+class EngineError(InputError):
+    """The engine that was asked for does not reproduce the hooked forward pass."""
+
+
+class RunError(InputError):
+    """A run directory is missing, damaged, or was made with other options."""
+
+
+class ExternalError(RippleStatsError):
+    """Something outside the program failed; what was finished is kept."""
+
+    exit_code = 3
+
+
+class HubError(ExternalError):
+    """The hub, or the package index of the embedded model, cannot be reached."""
+
+
+class StorageError(ExternalError):
+    """The disk is full, read-only or failing."""

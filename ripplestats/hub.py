@@ -1,0 +1,45 @@
+"""Whether the Hugging Face hub answers, asked once and quickly.
+
+The hub client retries for some 24 s before it gives up; a person without a network should know within seconds.
+"""
+
+import threading
+import urllib.error
+import urllib.request
+from functools import lru_cache
+
+#: How long to wait for the hub's first answer, seconds.
+PROBE_SECONDS = 3.0
+
+
+@lru_cache(maxsize=8)
+def _answers(endpoint: str, timeout: float) -> bool:
+    answered: list[bool] = []
+
+    def ask() -> None:
+        request = urllib.request.Request(endpoint, method="HEAD")  # noqa: S310
+        try:
+            urllib.request.urlopen(request, timeout=timeout).close()  # noqa: S310
+        except urllib.error.HTTPError as error:
+            # A server that dislikes the request is there; one that is down, or a proxy that forbids, is not.
+            answered.append(error.code < 500 and error.code not in (403, 407))
+        except (OSError, ValueError):
+            return
+        else:
+            answered.append(True)
+
+    # Name resolution ignores socket time-outs, hence the thread with a deadline of its own.
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(timeout + 0.5)
+    return bool(answered) and answered[0]
+
+
+def reachable(timeout: float = PROBE_SECONDS) -> bool:
+    """Tell whether the hub at ``HF_ENDPOINT`` answers within ``timeout`` seconds.
+
+    The answer is kept for the life of the process; ``HF_HUB_OFFLINE=1`` means no without asking.
+    """
+    from huggingface_hub import constants
+
+    return not constants.HF_HUB_OFFLINE and _answers(constants.ENDPOINT, timeout)

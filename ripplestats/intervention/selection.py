@@ -1,0 +1,62 @@
+"""Which neurons an arm replaces.
+
+An arm puts the neurons of a site in an order; at dose k it replaces the first k (``keep_top``: all but the first k).
+So the sets of one arm are nested in the rate. Ties go to the lower neuron index.
+"""
+
+import math
+from fractions import Fraction
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+Arm = Literal["top", "bottom", "magnitude", "random", "keep_top"]
+ARMS: tuple[Arm, ...] = ("top", "bottom", "magnitude", "random", "keep_top")
+
+
+def dose(rate: Fraction, n_neurons: int) -> int:
+    """Return ``floor(rate · n_neurons)`` exactly (``int(0.29 * 100)`` is 28).
+
+    Args:
+        rate: a share between 0 and 1.
+        n_neurons: number of neurons at the site.
+    """
+    return math.floor(rate * n_neurons)
+
+
+def neuron_ranks(
+    activations: Float[Tensor, "batch neurons"], arm: Arm, random_ranks: Int[Tensor, "batch neurons"] | None = None
+) -> Int[Tensor, "batch neurons"]:
+    """Return every neuron's place in the order of an arm, from 0.
+
+    ``top`` and ``keep_top`` order by signed value, largest first; ``bottom`` smallest first; ``magnitude`` by the
+    distance from the lower median, largest first; ``random`` takes ``random_ranks``.
+    """
+    if arm == "random":
+        if random_ranks is None:
+            raise ValueError("the random arm needs random_ranks")
+        return random_ranks
+    if arm == "magnitude":
+        activations = (activations - lower_median(activations)).abs()
+    order = torch.sort(activations, dim=-1, descending=arm != "bottom", stable=True).indices
+    ranks = torch.empty_like(order)
+    places = torch.arange(order.shape[-1], device=order.device).expand_as(order)
+    return ranks.scatter_(-1, order, places)
+
+
+def chosen(ranks: Int[Tensor, "batch neurons"], k: int, arm: Arm) -> Bool[Tensor, "batch neurons"]:
+    """Return the mask of the neurons that an arm replaces at dose ``k``."""
+    return ranks >= k if arm == "keep_top" else ranks < k
+
+
+def lower_median(activations: Float[Tensor, "batch neurons"]) -> Float[Tensor, "batch 1"]:
+    """Return the lower of the two middle values, as ``torch.median`` does and the seed did."""
+    return activations.median(dim=-1, keepdim=True).values
+
+
+def random_ranks(seed: int, prompt_id: int, layer: int, n_neurons: int) -> Int[np.ndarray, " neurons"]:
+    """Return the random arm's order for one prompt and block, the same whatever batch the prompt runs in."""
+    return np.random.default_rng([seed, prompt_id, layer]).permutation(n_neurons)

@@ -1,0 +1,62 @@
+"""The residual stream of the last block → logits, outside the model's own forward pass."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ripplestats.errors import EngineError
+
+if TYPE_CHECKING:
+    from ripplestats.model.sites import Layout
+
+
+@dataclass(frozen=True)
+class Unembedding:
+    """Final norm, unembedding matrix, and what some families do to the logits after it."""
+
+    norm: nn.Module
+    head: nn.Linear
+    project: nn.Module | None = None
+    divisor: float = 1.0
+    softcap: float | None = None
+
+    def hidden(self, residual: Float[Tensor, "*batch hidden"]) -> Float[Tensor, "*batch embedding"]:
+        """Return what the unembedding matrix is applied to."""
+        hidden: Tensor = self.norm(residual)
+        return hidden if self.project is None else self.project(hidden)
+
+    def logits(
+        self, hidden: Float[Tensor, "*batch embedding"], tokens: slice = slice(None)
+    ) -> Float[Tensor, "*batch vocabulary"]:
+        """Return the logits of a range of the vocabulary."""
+        bias = None if self.head.bias is None else self.head.bias[tokens]
+        logits = nn.functional.linear(hidden, self.head.weight[tokens], bias)
+        if self.divisor != 1.0:
+            logits = logits / self.divisor
+        if self.softcap is not None:
+            logits = (logits / self.softcap).tanh() * self.softcap
+        return logits
+
+
+def find_unembedding(network: nn.Module, layout: "Layout") -> Unembedding:
+    """Collect a network's way from its last block to its logits (the self-check tells whether it is all of it).
+
+    Raises:
+        EngineError: the unembedding is not a single matrix.
+    """
+    config = network.config.get_text_config()
+    head = network.get_output_embeddings()
+    if not isinstance(head, nn.Linear):
+        raise EngineError(f"the unembedding of {type(network).__name__} is not one matrix")
+    base = network.get_submodule(layout.names.norm.rpartition(".")[0])
+    scale = getattr(config, "logit_scale", None)  # Cohere multiplies, Granite divides
+    divisor = getattr(config, "logits_scaling", None) or (1 / scale if isinstance(scale, float) else 1.0)
+    return Unembedding(
+        norm=layout.norm,
+        head=head,
+        project=getattr(base, "project_out", None),
+        divisor=float(divisor),
+        softcap=getattr(config, "final_logit_softcapping", None),
+    )

@@ -1,0 +1,1 @@
+"""Text → prompts: corpora, documents, and windows drawn from them."""

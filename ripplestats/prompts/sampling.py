@@ -1,0 +1,187 @@
+"""Documents → a seeded sample of prompts.
+
+The n-th prompt of a seed is the same however many are asked for: documents come in the order of a seeded shuffle
+buffer, and each draws from a generator of its own.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ripplestats.errors import DatasetError, InputError
+from ripplestats.prompts.articles import Document
+from ripplestats.prompts.corpora import Corpus, open_corpus
+from ripplestats.prompts.table import Prompt, PromptTable
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+#: Fewer prompts than this are refused: no interval over documents would mean anything.
+MINIMUM_PROMPTS = 8
+#: Documents held by the shuffle; a larger corpus is drawn from its beginning onwards.
+SHUFFLE_BUFFER = 512
+
+
+def load_prompts(
+    name: str,
+    n: int = 64,
+    context: int = 32,
+    *,
+    tokenizer: "PreTrainedTokenizerBase",
+    seed: int = 0,
+    per_document: int = 1,
+    fallback: bool = True,
+    text_column: str | None = None,
+) -> PromptTable:
+    """Draw ``n`` prompts from a corpus.
+
+    Args:
+        name: a named corpus, ``owner/name[:config[:split]]``, or a local file or folder.
+        n: how many prompts; with fewer in the corpus the table is shorter and its notes say so.
+        context: tokens before the target. A beginning-of-text token that the tokenizer itself puts first counts as
+            one of them. Cloze prompts keep their own length.
+        tokenizer: a fast tokenizer.
+        seed: of the shuffle and of the windows.
+        per_document: at most so many windows of one document; they never overlap.
+        fallback: whether the embedded passages may stand in for a corpus that the hub would have.
+        text_column: the column that holds the text.
+
+    Returns:
+        A frozen table with the prompts in the order drawn.
+
+    Raises:
+        DatasetError: the corpus cannot be read, or holds fewer than 8 usable prompts.
+        HubError: the hub cannot be reached and ``fallback`` is off.
+    """
+    for option, value in (("--prompts", n), ("--context", context), ("--per-document", per_document)):
+        if value < 1:
+            raise InputError(f"{option} {value} must be at least 1")
+    corpus = open_corpus(name, fallback=fallback, text_column=text_column)
+    skipped: Counter[str] = Counter()
+    rows: list[Prompt] = []
+    for number, document in enumerate(_shuffled(corpus, seed)):
+        rng = np.random.default_rng([seed, number])
+        drawn = _cloze(document, tokenizer, skipped) if document.target is not None else None
+        if drawn is None:
+            drawn = windows(document, tokenizer, context, per_document, rng, skipped)
+        document_id = rows[-1].document_id + 1 if rows else 0
+        rows += [replace(row, prompt_id=len(rows) + i, document_id=document_id) for i, row in enumerate(drawn)]
+        if len(rows) >= n:
+            break
+    notes = _notes(rows[:n], n, context, skipped)
+    if len(rows) < MINIMUM_PROMPTS:
+        raise DatasetError(
+            f"--dataset {name!r} gives {len(rows)} usable prompts, at least {MINIMUM_PROMPTS} are needed"
+            + (f" ({'; '.join(notes)})" if notes else "")
+        )
+    return PromptTable(tuple(rows[:n]), replace(corpus.provenance, notes=notes))
+
+
+def windows(
+    document: Document,
+    tokenizer: "PreTrainedTokenizerBase",
+    context: int,
+    per_document: int,
+    rng: np.random.Generator,
+    skipped: Counter[str],
+) -> list[Prompt]:
+    """Draw at most ``per_document`` windows of ``context`` tokens that do not overlap, with their next tokens.
+
+    Targets that are special, white space or half a character are passed over. ``skipped`` counts the documents that
+    give nothing, by reason.
+    """
+    prefix = _beginning(tokenizer)
+    ids = _tokens(tokenizer, document.text)
+    length = context - len(prefix)
+    if len(ids) <= length:
+        skipped["short"] += 1
+        return []
+    taken: list[int] = []
+    for start in rng.permutation(len(ids) - length).tolist():
+        if len(taken) == per_document:
+            break
+        if all(abs(start - other) > length for other in taken) and _usable(tokenizer, ids[start + length]):
+            taken.append(start)
+    if not taken:
+        skipped["no usable target"] += 1
+    return [
+        _prompt(tokenizer, document, [*prefix, *ids[start : start + length]], ids[start + length]) for start in taken
+    ]
+
+
+def _shuffled(corpus: Corpus, seed: int) -> Iterator[Document]:
+    from datasets import Features, IterableDataset, Value
+
+    def records() -> Iterator[dict[str, Any]]:
+        for document in corpus.documents():
+            yield asdict(document)
+
+    features = Features({name: Value("string") for name in ("title", "text", "target", "kind")})
+    stream = IterableDataset.from_generator(records, features=features)
+    for record in stream.shuffle(seed=seed, buffer_size=SHUFFLE_BUFFER):
+        yield Document(**record)
+
+
+def _cloze(document: Document, tokenizer: "PreTrainedTokenizerBase", skipped: Counter[str]) -> list[Prompt]:
+    """Make one prompt of a text and the word that should follow it; its target is that word's first token."""
+    word = document.target or ""
+    ids = _tokens(tokenizer, document.text)
+    both = _tokens(tokenizer, document.text + word)
+    following = both[len(ids) :] if both[: len(ids)] == ids else _tokens(tokenizer, word)
+    if not following or not _usable(tokenizer, following[0]):
+        skipped["no usable target"] += 1
+        return []
+    prompt = _prompt(tokenizer, document, [*_beginning(tokenizer), *ids], following[0])
+    if prompt.target != word:
+        skipped["target longer than one token"] += 1
+    return [replace(prompt, target_word=word)]
+
+
+def _prompt(tokenizer: "PreTrainedTokenizerBase", document: Document, ids: Sequence[int], target: int) -> Prompt:
+    return Prompt(
+        prompt_id=0,
+        document_id=0,
+        context=str(tokenizer.decode(list(ids))),
+        context_ids=tuple(ids),
+        target=str(tokenizer.decode([target])),
+        target_id=target,
+        document_title=document.title,
+        kind=document.kind,
+    )
+
+
+def _tokens(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:
+    ids: list[int] = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+    return ids
+
+
+def _beginning(tokenizer: "PreTrainedTokenizerBase") -> list[int]:
+    """Return the beginning-of-text token if this tokenizer starts every text with one, as Gemma's does."""
+    ids: list[int] = tokenizer("x")["input_ids"]
+    return ids[:1] if ids and ids[0] == tokenizer.bos_token_id else []
+
+
+def _usable(tokenizer: "PreTrainedTokenizerBase", token: int) -> bool:
+    if token in tokenizer.all_special_ids:
+        return False
+    text = str(tokenizer.decode([token]))
+    return bool(text.strip()) and "\N{REPLACEMENT CHARACTER}" not in text
+
+
+def _notes(rows: list[Prompt], n: int, context: int, skipped: Counter[str]) -> tuple[str, ...]:
+    notes = []
+    if skipped["short"]:
+        notes.append(f"{skipped['short']} documents with no more than {context} tokens were left out")
+    if skipped["no usable target"]:
+        notes.append(f"{skipped['no usable target']} documents without a usable target were left out")
+    if skipped["target longer than one token"]:
+        notes.append(
+            f"in {skipped['target longer than one token']} prompts the target is the first token of a longer word"
+        )
+    if len(rows) < n:
+        notes.append(f"{len(rows)} prompts, fewer than the {n} asked for")
+    return tuple(notes)
+

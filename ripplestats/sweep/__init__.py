@@ -1,0 +1,1 @@
+"""Prompts × arms × blocks × rates → outcomes."""
