@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ripplestats.errors import NonFiniteError
 from ripplestats.intervention.replacement import Replacement, replace, replacement_value
 from ripplestats.intervention.selection import Arm, chosen, neuron_ranks
 from ripplestats.model.sites import Site
@@ -35,7 +36,12 @@ def intervene(
         branches: interventions, all at this site.
         random_ranks: the order of the random arm, where a branch needs it.
         donor: the same site's values on another prompt, where a branch resamples.
+
+    Raises:
+        NonFiniteError: an activation is infinite or not a number, so that the neurons have no order.
     """
+    if not torch.isfinite(activations).all():
+        raise NonFiniteError("the model's MLP activations are not finite numbers; try --dtype float32")
     arms = {branch.arm for branch in branches}
     replacements = {branch.replacement for branch in branches}
     ranks = {arm: neuron_ranks(activations, arm, random_ranks) for arm in arms}

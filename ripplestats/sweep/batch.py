@@ -28,6 +28,12 @@ class PromptBatch:
         rows = [random_ranks(self.seed, prompt.prompt_id, layer, n_neurons) for prompt in self.prompts]
         return torch.from_numpy(np.stack(rows)).to(self.ids.device)
 
+    def only(self, number: int) -> "PromptBatch":
+        """Return the batch of one prompt."""
+        row = slice(number, number + 1)
+        donors = {site: values[row] for site, values in self.donors.items()}
+        return PromptBatch(self.prompts[row], self.ids[row], self.target[row], self.seed, donors)
+
 
 def make_batch(
     prompts: Sequence[Prompt],

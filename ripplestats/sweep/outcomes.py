@@ -3,6 +3,7 @@
 Signs are clean − replaced; positive means that the target became less likely. Logarithms are natural (nats).
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -70,8 +71,9 @@ def compare(clean: Clean, logits: Float[Tensor, "branches batch vocabulary"]) ->
     log_probs = logits.log_softmax(-1)
     clean_log_probs = clean.logits.to(logits.dtype).log_softmax(-1)
     log_ratio = log_probs - clean_log_probs
-    # Below e^-300 the clean probability adds nothing, and the product would be 0 times infinity.
-    terms = clean_log_probs.exp() * (torch.expm1(log_ratio.clamp(max=300.0)) - log_ratio)
+    # A ratio beyond the format's range stands beside a clean probability of zero; their product must not be NaN.
+    largest = 0.9 * math.log(torch.finfo(logits.dtype).max)
+    terms = clean_log_probs.exp() * (torch.expm1(log_ratio.clamp(max=largest)) - log_ratio)
     return Outcomes(
         delta_logit=(clean.logit - logits.gather(-1, at_target)[..., 0]).float(),
         delta_logprob=(-log_ratio.gather(-1, at_target)[..., 0]).float(),

@@ -1,0 +1,1 @@
+"""Effects → estimates with intervals; nothing here needs torch."""

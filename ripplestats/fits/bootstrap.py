@@ -1,0 +1,127 @@
+"""Resampling of documents, the unit of inference, and intervals from the replicates."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from ripplestats.fits.curves import DocumentCurves, Floats
+
+#: With fewer documents no interval is given.
+MINIMUM_DOCUMENTS = 4
+
+
+@dataclass(frozen=True)
+class Resamples:
+    """How often each document counts: replicates × documents, for the bootstrap and for leaving one out."""
+
+    bootstrap: Floats
+    jackknife: Floats
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Standard errors and limits, one a statistic, by both methods; NaN where undefined."""
+
+    std_error: Floats
+    percentile: tuple[Floats, Floats]
+    bca: tuple[Floats, Floats]
+    undefined: Floats
+
+
+def resample_documents(n_documents: int, n_boot: int, rng: np.random.Generator) -> Resamples:
+    """Draw ``n_boot`` samples of documents with replacement, and make the samples that leave out one document."""
+    draws = rng.multinomial(n_documents, np.full(n_documents, 1 / n_documents), size=n_boot)
+    return Resamples(draws.astype(np.float64), 1.0 - np.eye(n_documents))
+
+
+def bootstrap(
+    curves: DocumentCurves, statistic: Callable[[Floats], Floats], resamples: Resamples, conf_level: float = 0.95
+) -> Interval:
+    """Bootstrap a statistic of mean curves over documents.
+
+    Args:
+        curves: documents' mean curves.
+        statistic: takes curves (n × doses), returns n values, or n × m; NaN where undefined.
+        resamples: from ``resample_documents``; the same for all that is to be compared.
+        conf_level: of the intervals.
+
+    Returns:
+        Percentile and bias-corrected accelerated intervals (Efron 1987, eqs 6.3 and 7.3) of shape groups (× m).
+        Replicates where the statistic is undefined are left out, and their share is reported.
+    """
+    estimate = statistic(curves.pooled())
+    if curves.n_documents < MINIMUM_DOCUMENTS:
+        blank = np.full(estimate.shape, np.nan)
+        return Interval(blank, (blank, blank), (blank, blank), blank)
+    replicates = _apply(statistic, curves.pooled(resamples.bootstrap))
+    left_out = _apply(statistic, curves.pooled(resamples.jackknife))
+    defined = np.isfinite(replicates)
+    values = np.where(defined, replicates, np.nan)
+    alpha = (1 - conf_level) / 2
+    counts = defined.sum(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.where(defined, replicates, 0.0).sum(axis=0) / counts
+        squares = np.where(defined, replicates - mean, 0.0) ** 2
+        std_error = np.sqrt(squares.sum(axis=0) / (counts - 1))
+    levels = np.broadcast_to(np.array([alpha, 1 - alpha])[:, *[None] * estimate.ndim], (2, *estimate.shape))
+    low, high = _quantiles(values, levels)
+    bca_low, bca_high = _quantiles(values, _bca_levels(values, estimate, left_out, alpha))
+    return Interval(std_error, (low, high), (bca_low, bca_high), 1.0 - defined.mean(axis=0))
+
+
+def simultaneous_band(curves: DocumentCurves, resamples: Resamples, conf_level: float = 0.95) -> tuple[Floats, Floats]:
+    """Return half-widths of pointwise and of simultaneous bands around mean curves, groups × doses.
+
+    The simultaneous band holds the whole curve of a group: max-t over its doses (Montiel Olea & Plagborg-Møller 2019).
+    """
+    if curves.n_documents < MINIMUM_DOCUMENTS:
+        blank = np.full(curves.values.shape[1:], np.nan)
+        return blank, blank
+    replicates = curves.pooled(resamples.bootstrap)
+    spread = replicates.std(axis=0, ddof=1)
+    scale = np.where(spread > 0, spread, np.inf)
+    largest = np.abs((replicates - curves.pooled()) / scale).max(axis=2)
+    critical = np.quantile(largest, conf_level, axis=0)
+    pointwise = stats.norm.isf((1 - conf_level) / 2) * spread
+    return pointwise, np.maximum(critical[:, None] * spread, pointwise)
+
+
+def _apply(statistic: Callable[[Floats], Floats], curves: Floats) -> Floats:
+    flat = statistic(curves.reshape(-1, curves.shape[-1]))
+    return flat.reshape(*curves.shape[:2], *flat.shape[1:])
+
+
+def _bca_levels(values: Floats, estimate: Floats, left_out: Floats, alpha: float) -> Floats:
+    defined = np.isfinite(values)
+    counts = np.maximum(defined.sum(axis=0), 1)
+    # Replicates that tie with the estimate (breaks at a knot) count half.
+    below = ((values < estimate).sum(axis=0) + 0.5 * (values == estimate).sum(axis=0)) / counts
+    shift = stats.norm.ppf(np.clip(below, 1 / (counts + 1), counts / (counts + 1)))
+    known = np.isfinite(left_out)
+    centre = np.where(known, left_out, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    influence = np.where(known, centre - left_out, 0.0)
+    spread = (influence**2).sum(axis=0) ** 1.5
+    with np.errstate(invalid="ignore", divide="ignore"):
+        acceleration = np.where(spread > 0, (influence**3).sum(axis=0) / (6 * spread), 0.0)
+    quantiles = stats.norm.ppf([alpha, 1 - alpha])
+    moved = shift + quantiles[:, *[None] * estimate.ndim]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        levels: Floats = stats.norm.cdf(shift + moved / (1 - acceleration * moved))
+    return levels
+
+
+def _quantiles(values: Floats, levels: Floats) -> tuple[Floats, Floats]:
+    """Return the quantiles of each column at its own two levels, undefined replicates left out."""
+    ordered = np.sort(values, axis=0)  # NaN last
+    last = np.isfinite(ordered).sum(axis=0) - 1
+    found = []
+    for level in levels:
+        position = np.clip(np.nan_to_num(level, nan=0.5), 0, 1) * np.maximum(last, 0)
+        lower = np.floor(position).astype(int)
+        upper = np.minimum(lower + 1, np.maximum(last, 0))
+        at = [np.take_along_axis(ordered, index[None], axis=0)[0] for index in (lower, upper)]
+        with np.errstate(invalid="ignore"):
+            found.append(np.where(last >= 0, at[0] + (position - lower) * (at[1] - at[0]), np.nan))
+    return found[0], found[1]

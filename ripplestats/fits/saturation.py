@@ -1,0 +1,73 @@
+"""Plateau and core fraction of many dose–response curves at once."""
+
+import numpy as np
+
+from ripplestats.fits.curves import Floats
+
+#: The plateau is the mean effect over these doses.
+PLATEAU = (0.1, 0.9)
+#: A grid that covers less than this share of the plateau's doses leaves it undefined.
+_LEAST_COVER = 0.5
+_CURVES_AT_ONCE = 4096
+
+
+def plateau_weights(x: Floats, doses: tuple[float, float] = PLATEAU) -> Floats | None:
+    """Return w such that ``curve @ w`` is the mean over ``doses`` of the curve, linear between its points.
+
+    The average is over the dose, not over grid points, so a denser grid does not change what it estimates. Where the
+    grid ends inside the interval (0.8997 where 0.9 was asked for) the mean is over the part that it covers.
+
+    Returns:
+        None where the grid covers less than half of the interval.
+    """
+    low, high = max(doses[0], float(x[0])), min(doses[1], float(x[-1]))
+    if high - low < _LEAST_COVER * (doses[1] - doses[0]):
+        return None
+    points = np.unique(np.concatenate([[low, high], x[(x > low) & (x < high)]]))
+    # Each grid point's share in the interpolated values, then the trapezoid rule over those.
+    interpolation = np.stack([np.interp(points, x, unit) for unit in np.eye(len(x))], axis=1)
+    weights: Floats = np.trapezoid(interpolation, points, axis=0) / (high - low)
+    return weights
+
+
+def isotonic(curves: Floats, weights: Floats) -> Floats:
+    """Return the non-decreasing least-squares fit of each row, held to start at zero.
+
+    By the min–max formula (Robertson, Wright & Dykstra 1988, eq. 1.4.3): the largest over a ≤ i of the smallest over
+    b ≥ i of the mean from a to b; a lower bound then truncates it. All rows at once, n × doses.
+    """
+    n_doses = curves.shape[1]
+    upper = np.triu(np.ones((n_doses, n_doses), bool))
+    mass = np.concatenate([[0.0], weights.cumsum()])
+    width = np.where(upper, mass[None, 1:] - mass[:-1, None], 1.0)
+    fitted = np.empty_like(curves)
+    for start in range(0, len(curves), _CURVES_AT_ONCE):
+        chunk = curves[start : start + _CURVES_AT_ONCE]
+        sums = np.concatenate([np.zeros((len(chunk), 1)), (chunk * weights).cumsum(axis=1)], axis=1)
+        means = np.where(upper, (sums[:, None, 1:] - sums[:, :-1, None]) / width, np.inf)
+        smallest = np.minimum.accumulate(means[:, :, ::-1], axis=2)[:, :, ::-1]
+        # Row a holds the means of blocks that start at a; a block may not start after i.
+        smallest = np.where(upper, smallest, -np.inf)
+        fitted[start : start + _CURVES_AT_ONCE] = smallest.max(axis=1)
+    return np.maximum(fitted, 0.0)
+
+
+def first_dose_reaching(curves: Floats, x: Floats, levels: Floats) -> Floats:
+    """Return the smallest dose at which non-decreasing curves through (0, 0) reach their levels.
+
+    Args:
+        curves: n × doses, non-decreasing and not negative.
+        x: the doses, all positive unless the first is 0.
+        levels: n × shares; NaN or not positive gives NaN, and so does a level that is never reached.
+    """
+    if x[0] > 0:
+        x = np.concatenate([[0.0], x])
+        curves = np.concatenate([np.zeros((len(curves), 1)), curves], axis=1)
+    reached = curves[:, None, :] >= levels[..., None]
+    place = np.maximum(reached.argmax(axis=2), 1)
+    low, high = (np.take_along_axis(curves, place - step, axis=1) for step in (1, 0))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = (levels - low) / (high - low)
+    dose = x[place - 1] + share * (x[place] - x[place - 1])
+    usable = (levels > 0) & reached.any(axis=2)
+    return np.where(usable, dose, np.nan)

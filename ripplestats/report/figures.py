@@ -1,0 +1,172 @@
+"""Effects and estimates → the figures of a run directory, each as PDF and PNG."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from ripplestats.fits.bootstrap import resample_documents, simultaneous_band
+from ripplestats.fits.curves import DocumentCurves
+from ripplestats.fits.run_estimates import ALL_LAYERS, CELLS, layer_curves
+from ripplestats.rendering.charts import COLUMN, PAGE, PALETTE, chart_style, draw_band
+from ripplestats.report.wording import ARM_NAMES, METRIC_NAMES, provenance
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from ripplestats.store.run_directory import Run
+
+METRIC = "delta_logprob"
+#: Rates shown by the seed's figure: its own coarse and fine grids, as far as the run has them.
+_SEED_COARSE = [rate / 100 for rate in range(10, 100, 10)]
+_SEED_FINE = 0.0451
+
+
+def write_figures(run: "Run", estimates: pd.DataFrame, n_boot: int = 1000, seed: int = 0) -> None:
+    """Write ``figures/*.pdf`` and ``.png`` of a run."""
+    effects = run.effects()
+    first = {name: effects[name].iloc[0] for name in ("replacement", "site")}
+    chosen = effects[(effects["replacement"] == first["replacement"]) & (effects["site"] == first["site"])]
+    arms = list(dict.fromkeys(chosen["arm"].astype(str)))
+    curves = {arm: layer_curves(chosen[chosen["arm"] == arm], METRIC) for arm in arms}
+    main = "top" if "top" in curves else arms[0]
+    source = provenance(run.manifest)
+    folder = run.path / "figures"
+    where = f"{first['replacement']}, {first['site']}"
+    with figure(folder / "dose_response", source, (COLUMN, 2.6)) as page:
+        draw_dose_response(page, curves, n_boot, seed)
+    with figure(folder / "layer_by_rate", source, (COLUMN, 3.6)) as page:
+        draw_layer_by_rate(page, curves[main], ARM_NAMES[main])
+    with figure(folder / "threshold_by_layer", source, (COLUMN, 2.6)) as page:
+        rows = estimates[(estimates[CELLS] == [main, first["replacement"], first["site"]]).all(axis=1)]
+        draw_threshold_by_layer(page, rows)
+    with figure(folder / "seed_dots", f"{source}; arm {main}, {where}", (PAGE, 2.8)) as page:
+        draw_seed_dots(page, chosen[chosen["arm"] == main])
+
+
+@contextmanager
+def figure(path: Path, source: str, size: tuple[float, float]) -> Iterator["Figure"]:
+    """Open a figure in the house style; on leaving, add what was used and save it as PDF and PNG."""
+    from matplotlib.figure import Figure
+
+    with chart_style():
+        page = Figure(figsize=size)
+        yield page
+        page.supxlabel(_wrapped(source, size[0]), fontsize=5, color="0.4", x=0.01, ha="left")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # A fixed date: the same run gives the same bytes.
+        page.savefig(path.with_suffix(".pdf"), metadata={"CreationDate": None})
+        page.savefig(path.with_suffix(".png"), metadata={"Software": None})
+
+
+def draw_dose_response(
+    page: "Figure", curves: dict[str, DocumentCurves], n_boot: int = 1000, seed: int = 0
+) -> None:
+    """Draw the mean effect against the rate, one curve an arm, with simultaneous 95 % bands."""
+    ax = page.subplots()
+    for number, (arm, one) in enumerate(curves.items()):
+        resamples = resample_documents(one.n_documents, n_boot, np.random.default_rng(seed))
+        _, half = simultaneous_band(one, resamples)
+        mean = one.pooled()[0]
+        draw_band(ax, 100 * one.x, mean, mean - half[0], mean + half[0], PALETTE[number], ARM_NAMES[arm])
+    ax.axhline(0, color="0.6", linewidth=0.6)
+    percent_axis(ax, min(float(one.x[one.x > 0].min()) for one in curves.values()))
+    ax.set_ylabel(METRIC_NAMES[METRIC])
+    ax.set_title("Mean over all blocks but the first", loc="left")
+    ax.legend(loc="upper left")
+
+
+def draw_layer_by_rate(page: "Figure", curves: DocumentCurves, arm: str) -> None:
+    """Draw the mean effect of every layer and rate as a map, in a scale symmetric about zero."""
+    from matplotlib.colors import SymLogNorm
+
+    ax = page.subplots()
+    layers = [group for group in curves.groups if group != ALL_LAYERS]
+    values = curves.pooled()[[curves.groups.index(layer) for layer in layers]]
+    limit = float(np.abs(values).max()) or 1.0
+    later = np.abs(values[1:]) if len(values) > 1 else np.abs(values)
+    norm = SymLogNorm(linthresh=max(float(np.quantile(later, 0.5)), 1e-6), vmin=-limit, vmax=limit)
+    image = ax.imshow(values, aspect="auto", origin="lower", cmap="RdBu_r", norm=norm, interpolation="nearest")
+    places = np.unique(np.linspace(0, len(curves.x) - 1, 8).round().astype(int))
+    ax.set_xticks(places, [f"{100 * curves.x[place]:.2g}" for place in places])
+    rows = np.unique(np.linspace(0, len(layers) - 1, min(len(layers), 7)).round().astype(int))
+    ax.set_yticks(rows, [str(layers[row]) for row in rows])
+    ax.set_xlabel("neurons replaced (%)")
+    ax.set_ylabel("block")
+    ax.set_title(f"Arm: {arm}", loc="left")
+    bar = page.colorbar(image, ax=ax, pad=0.02)
+    bar.set_label(METRIC_NAMES[METRIC])
+
+
+def draw_threshold_by_layer(page: "Figure", rows: pd.DataFrame) -> None:
+    """Draw each block's threshold rate with its interval, and the overall one as a band."""
+    ax = page.subplots()
+    rows = rows[(rows["quantity"] == "threshold") & (rows["metric"] == METRIC)]
+    rows = rows[rows["method"] == "document bootstrap, percentile"]
+    layers = rows[rows["layer"] != ALL_LAYERS]
+    place = layers["layer"].astype(int)
+    value, low, high = (100 * layers[name] for name in ("estimate", "conf_low", "conf_high"))
+    ax.vlines(place, low, high, color=PALETTE[0], linewidth=0.9)
+    ax.plot(place, value, "o", color=PALETTE[0], markersize=3, label="block")
+    ax.plot(place[value.isna()], np.full(int(value.isna().sum()), 0.0), "x", color="0.5", markersize=4,
+            clip_on=False, label="undefined")  # fmt: skip
+    overall = rows[rows["layer"] == ALL_LAYERS].squeeze()
+    if len(overall) and np.isfinite(overall["estimate"]):
+        ax.axhspan(100 * overall["conf_low"], 100 * overall["conf_high"], color=PALETTE[1], alpha=0.18, linewidth=0)
+        ax.axhline(100 * overall["estimate"], color=PALETTE[1], label="all but the first block")
+    ax.set_ylim(bottom=0)
+    ax.set_xlabel("block")
+    ax.set_ylabel("threshold rate (%), 95 % interval")
+    ax.legend(loc="upper right")
+
+
+def draw_seed_dots(page: "Figure", frame: pd.DataFrame) -> None:
+    """Draw the seed's figure: blocks on x, one dot a rate, for its coarse and its fine grid."""
+    panels = page.subplots(1, 2, sharey=False)
+    rates = np.sort(frame["rate"].unique())
+    grids = {
+        "Coarse grid": [rate for rate in rates if np.isclose(rate, _SEED_COARSE).any()],
+        "Fine grid": [rate for rate in rates if rate <= _SEED_FINE],
+    }
+    mean = frame.groupby(["layer", "rate"])[METRIC].mean()
+    for ax, (title, chosen) in zip(panels, grids.items(), strict=True):
+        _draw_dots(page, ax, mean, chosen)
+        ax.set_title(f"{title}, mean over prompts", loc="left")
+        ax.set_xlabel("block")
+    panels[0].set_ylabel(METRIC_NAMES[METRIC])
+
+
+def _draw_dots(page: "Figure", ax: "Axes", mean: Any, rates: list[float]) -> None:
+    from matplotlib import colormaps
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    ax.axhline(0, color="0.6", linewidth=0.6)
+    if not rates:
+        ax.text(0.5, 0.5, "no rate of this grid was run", transform=ax.transAxes, ha="center", color="0.4")
+        return
+    scale = ScalarMappable(Normalize(100 * rates[0], 100 * rates[-1]), colormaps["viridis"])
+    for rate in rates:
+        one = mean.xs(rate, level="rate")
+        ax.plot(one.index, one.to_numpy(), "o", markersize=2.4, color=scale.to_rgba(100 * rate))
+    ax.set_yscale("symlog", linthresh=0.1)
+    page.colorbar(scale, ax=ax, pad=0.02).set_label("neurons replaced (%)")
+
+
+def percent_axis(ax: "Axes", least: float) -> None:
+    """Make x a logarithmic axis in percent of neurons."""
+    ax.set_xscale("log")
+    ticks = [tick for tick in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100) if tick >= 70 * least]
+    ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    ax.minorticks_off()
+    ax.set_xlabel("neurons replaced (%)")
+
+
+def _wrapped(text: str, width: float) -> str:
+    import textwrap
+
+    return textwrap.fill(text, int(width * 26))

@@ -1,0 +1,117 @@
+"""What a run found, in a few lines of plain words."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from ripplestats.fits.run_estimates import ALL_LAYERS
+from ripplestats.rendering.progress import duration
+from ripplestats.report.wording import interval, percent, provenance
+
+if TYPE_CHECKING:
+    from ripplestats.store.run_directory import Run
+
+_METHODS = ("document bootstrap, percentile",)
+
+
+def summarise(run: "Run", estimates: pd.DataFrame) -> str:
+    """Return the findings of a run: threshold, core fractions, first block, what was used, where things are."""
+    manifest = run.manifest
+    data = manifest["dataset"]
+    lines = [
+        f"{provenance(manifest)}.",
+        f"{manifest['completeness']['prompts_done']} prompts from {data['n_documents']} documents, the units of "
+        f"inference; change in log-probability of the target in nats, clean - replaced; "
+        f"{estimates['conf_level'].iloc[0]:.0%} intervals.",
+        *[f"Note: {note}." for note in data["notes"]],
+        "",
+    ]
+    arms = list(dict.fromkeys(estimates["arm"]))
+    cell = estimates[estimates["arm"] == ("top" if "top" in arms else arms[0])]
+    cell = cell[(cell["replacement"] == cell["replacement"].iloc[0]) & (cell["site"] == cell["site"].iloc[0])]
+    cell = cell[(cell["metric"].isin(["delta_logprob", "top1_changed"])) & cell["method"].isin(_METHODS)]
+    lines += [_threshold(cell), *_core(cell), *_first_block(cell), *_other_arms(estimates, arms), ""]
+    lines += [_where(run, manifest)]
+    return "\n".join(line for line in lines)
+
+
+def _row(rows: pd.DataFrame, quantity: str, layer: str, share: float | None = None, metric: str = "delta_logprob"):  # type: ignore[no-untyped-def]
+    found = rows[(rows["quantity"] == quantity) & (rows["layer"] == layer) & (rows["metric"] == metric)]
+    if share is not None:
+        found = found[np.isclose(found["share"], share)]
+    return None if found.empty else found.iloc[0]
+
+
+def _threshold(cell: pd.DataFrame) -> str:
+    row = _row(cell, "threshold", ALL_LAYERS)
+    if row is None:
+        return "Threshold: only the first block was swept."
+    if np.isnan(row["estimate"]):
+        return f"Threshold over all blocks but the first: {row['note']}."
+    layers = cell[(cell["quantity"] == "threshold") & ~cell["layer"].isin([ALL_LAYERS, "0"])]
+    inside = int((layers["conf_high"] < 0.1).sum())
+    return (
+        f"Threshold: the dose-response line breaks at {percent(row['estimate'])} of neurons "
+        f"{interval(row['conf_low'], row['conf_high'])}, over all blocks but the first; "
+        f"in {inside} of {len(layers)} blocks by themselves the whole interval lies below 10 %."
+    )
+
+
+def _core(cell: pd.DataFrame) -> list[str]:
+    plateau = _row(cell, "plateau", ALL_LAYERS)
+    if plateau is None:
+        return []
+    if np.isnan(plateau["estimate"]):
+        return [f"Plateau: {plateau['note']}."]
+    lines = [
+        f"Plateau: replacing 10 to 90 % of a block's neurons costs {plateau['estimate']:.3f} nats "
+        f"[{plateau['conf_low']:.3f}, {plateau['conf_high']:.3f}]."
+    ]
+    parts = []
+    for share in (0.5, 0.8, 0.9):
+        row = _row(cell, "core_fraction", ALL_LAYERS, share)
+        if row is not None and np.isfinite(row["estimate"]):
+            parts.append(
+                f"{share:.0%} of it is reached at {percent(row['estimate'])} "
+                f"{interval(row['conf_low'], row['conf_high'])}"
+            )
+    return [*lines, f"Core: {'; '.join(parts)} of neurons."] if parts else lines
+
+
+def _first_block(cell: pd.DataFrame) -> list[str]:
+    first, later = _row(cell, "plateau", "0"), _row(cell, "plateau", ALL_LAYERS)
+    if first is None or np.isnan(first["estimate"]):
+        return []
+    line = f"First block: {first['estimate']:.2f} nats [{first['conf_low']:.2f}, {first['conf_high']:.2f}]"
+    if later is not None and later["estimate"] > 0:
+        line += f", {first['estimate'] / later['estimate']:.0f} times the mean of the other blocks"
+    changed = [_row(cell, "plateau", layer, metric="top1_changed") for layer in ("0", ALL_LAYERS)]
+    if all(one is not None and np.isfinite(one["estimate"]) for one in changed):
+        line += (
+            f"; the most likely token changes in {changed[0]['estimate']:.0%} of prompts "
+            f"(other blocks {changed[1]['estimate']:.0%})"
+        )
+    return [f"{line}."]
+
+
+def _other_arms(estimates: pd.DataFrame, arms: list[str]) -> list[str]:
+    if not {"top", "random"} <= set(arms):
+        return []
+    rows = estimates[estimates["method"].isin(_METHODS)]
+    random = _row(rows[rows["arm"] == "random"], "plateau", ALL_LAYERS)
+    if random is None or np.isnan(random["estimate"]):
+        return []
+    return [
+        f"Control: the same numbers of random neurons cost {random['estimate']:.3f} nats "
+        f"[{random['conf_low']:.3f}, {random['conf_high']:.3f}] over 10 to 90 %."
+    ]
+
+
+def _where(run: "Run", manifest: dict) -> str:  # type: ignore[type-arg]
+    timings, engine = manifest.get("timings", {}), manifest["engine"]
+    spent = duration(timings.get("sweep_s", 0.0))
+    return (
+        f"Engine {engine['used']}, {spent} of sweeping. In {run.path}: estimates.csv, tables/*.tex, "
+        "figures/*.pdf and .png, effects/*.parquet, prompts.parquet, manifest.json."
+    )

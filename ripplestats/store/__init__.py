@@ -1,0 +1,1 @@
+"""The run directory: written in parts, each atomic; read without torch."""

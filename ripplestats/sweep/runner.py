@@ -1,0 +1,177 @@
+"""Prompts → rows: batches of equal length through an engine, and outcomes into the columns of the effects table."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ripplestats.errors import EngineError, InputError, NonFiniteError
+from ripplestats.intervention.branches import Branch
+from ripplestats.intervention.selection import dose
+from ripplestats.model.load import Model
+from ripplestats.model.sites import Site
+from ripplestats.prompts.table import Prompt, PromptTable
+from ripplestats.sweep.batch import PromptBatch, donor_numbers, equal_length_groups, make_batch
+from ripplestats.sweep.grid import Grid
+from ripplestats.sweep.hooked import run_hooked, site_activations
+from ripplestats.sweep.onepass import run_one_pass
+from ripplestats.sweep.outcomes import METRICS, Clean, Outcomes
+from ripplestats.sweep.selfcheck import SelfCheck, check_one_pass
+
+EngineName = Literal["auto", "onepass", "hooks"]
+ENGINES: tuple[EngineName, ...] = ("auto", "onepass", "hooks")
+Columns = dict[str, np.ndarray]
+_RUN = {"onepass": run_one_pass, "hooks": run_hooked}
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A model, all its prompts and a grid: everything that fixes the outcomes, and how to compute them."""
+
+    model: Model
+    prompts: PromptTable
+    grid: Grid
+    seed: int = 0
+    batch_size: int = 8
+
+    def checked(self, engine: str = "auto") -> tuple[Literal["onepass", "hooks"], SelfCheck | None]:
+        """Choose the engine: one-pass if it passes the self-check, else the hooked forward.
+
+        Raises:
+            InputError: there is no such engine, or the context is longer than the model's.
+            EngineError: ``onepass`` was asked for and does not pass.
+        """
+        if engine not in ENGINES:
+            raise InputError(f"--engine {engine!r} is not known; allowed: {', '.join(ENGINES)}")
+        self._check_context()
+        if engine == "hooks":
+            return "hooks", None
+        first = next(equal_length_groups(self.prompts, 2))
+        check = check_one_pass(self.model, self._batch(first), self.grid)
+        if check.passed:
+            return "onepass", check
+        if engine == "onepass":
+            raise EngineError(f"--engine onepass cannot be used: {check.reason}; allowed: auto, hooks")
+        return "hooks", check
+
+    def run(
+        self,
+        rows: slice,
+        engine: Literal["onepass", "hooks"],
+        tell: Callable[[int], None] = lambda _: None,
+    ) -> tuple[Columns, Columns]:
+        """Sweep some of the prompts.
+
+        Args:
+            rows: which prompts of the table.
+            engine: as ``checked`` chose it.
+            tell: is called with the number of prompts after each batch.
+
+        Returns:
+            The columns of the effects table and the clean columns of the prompt table, both in prompt order.
+
+        Raises:
+            NonFiniteError: the model's activations or logits are not finite.
+        """
+        branches = self.grid.branches()
+        places = _cell_places(self.grid, branches)
+        effects: dict[int, Columns] = {}
+        cleans: dict[int, Columns] = {}
+        for group in equal_length_groups(self.prompts[rows], self.batch_size):
+            clean, outcomes = _RUN[engine](self.model, self._batch(group), self.grid.layers, branches)
+            _check_finite(group, clean, outcomes)
+            values = {metric: getattr(outcomes, metric).cpu().numpy()[places] for metric in METRICS}
+            clean_values = _clean_columns(clean)
+            for column, prompt in enumerate(group):
+                effects[prompt.prompt_id] = {metric: values[metric][:, column] for metric in METRICS}
+                cleans[prompt.prompt_id] = {name: array[column] for name, array in clean_values.items()}
+            tell(len(group))
+        return self._effect_columns(rows, effects), _stacked(self.prompts[rows], cleans)
+
+    def _check_context(self) -> None:
+        longest = max(len(prompt.context_ids) for prompt in self.prompts)
+        limit = self.model.max_context
+        if limit is not None and longest > limit:
+            raise InputError(f"--context {longest} is longer than the {limit} tokens that {self.model.used} can read")
+
+    def _batch(self, group: Sequence[Prompt]) -> PromptBatch:
+        donors = self._donors(group) if "resample" in self.grid.replacements else None
+        return make_batch(group, self.model.device, self.seed, donors)
+
+    def _donors(self, group: Sequence[Prompt]) -> Mapping[tuple[int, Site], Tensor]:
+        """Return, for each prompt of a group, another prompt's clean activations at every site of the grid."""
+        numbers = donor_numbers([prompt.document_id for prompt in self.prompts], self.seed)
+        lenders = [self.prompts[numbers[prompt.prompt_id]] for prompt in group]
+        found: list[dict[tuple[int, Site], Tensor]] = []
+        for lender in lenders:
+            ids = torch.tensor([lender.context_ids], dtype=torch.long, device=self.model.device)
+            found.append(site_activations(self.model, ids, self.grid.layers, self.grid.sites))
+        return {site: torch.cat([one[site] for one in found]) for site in found[0]}
+
+    def _effect_columns(self, rows: slice, effects: Mapping[int, Columns]) -> Columns:
+        prompts = self.prompts[rows]
+        cells = _cell_columns(self.grid)
+        n = self.grid.n_cells
+        return {
+            "prompt_id": np.repeat(np.array([prompt.prompt_id for prompt in prompts], np.int32), n),
+            "document_id": np.repeat(np.array([prompt.document_id for prompt in prompts], np.int32), n),
+            **{name: np.tile(column, len(prompts)) for name, column in cells.items()},
+            **{m: np.concatenate([effects[prompt.prompt_id][m] for prompt in prompts]) for m in METRICS},
+        }
+
+
+def _cell_columns(grid: Grid) -> Columns:
+    """Return the columns that name the cells of one prompt: arm, replacement, site, layer, rate, in this order."""
+    axes = (grid.arms, grid.replacements, grid.sites, grid.layers, range(len(grid.rates)))
+    arm, replacement, site, layer, rate = (
+        index.ravel() for index in np.meshgrid(*(np.arange(len(axis)) for axis in axes), indexing="ij")
+    )
+    doses = np.array([dose(one, grid.n_neurons) for one in grid.rates], np.int32)
+    return {
+        "arm": np.array(grid.arms)[arm],
+        "replacement": np.array(grid.replacements)[replacement],
+        "site": np.array(grid.sites)[site],
+        "layer": np.array(grid.layers, np.int16)[layer],
+        "rate": np.array([float(one) for one in grid.rates])[rate],
+        "k": doses[rate],
+        "effective_rate": doses[rate] / grid.n_neurons,
+    }
+
+
+def _cell_places(grid: Grid, branches: Sequence[Branch]) -> np.ndarray:
+    """Return, for each cell of one prompt, the row of the engine's outcomes that holds it."""
+    place = {branch: number for number, branch in enumerate(branches)}
+    of_layer = {layer: number * len(branches) for number, layer in enumerate(grid.layers)}
+    cells = _cell_columns(grid)
+    names = zip(*(cells[name] for name in ("arm", "replacement", "site", "layer", "k")), strict=True)
+    return np.array(
+        [of_layer[layer] + place[Branch(arm, replacement, site, k)] for arm, replacement, site, layer, k in names]
+    )
+
+
+def _clean_columns(clean: Clean) -> Columns:
+    return {
+        "clean_logit": clean.logit.cpu().numpy(),
+        "clean_logprob": clean.logprob.cpu().numpy(),
+        "clean_rank": clean.rank.cpu().numpy().astype(np.int32),
+        "clean_entropy": clean.entropy.cpu().numpy(),
+    }
+
+
+def _stacked(prompts: Sequence[Prompt], cleans: Mapping[int, Columns]) -> Columns:
+    ids = [prompt.prompt_id for prompt in prompts]
+    return {
+        "prompt_id": np.array(ids, np.int32),
+        **{name: np.stack([cleans[one][name] for one in ids]) for name in cleans[ids[0]]},
+    }
+
+
+def _check_finite(group: Sequence[Prompt], clean: Clean, outcomes: Outcomes) -> None:
+    finite = torch.isfinite(clean.logits).all(-1)
+    finite &= torch.isfinite(outcomes.delta_logprob).all(0) & torch.isfinite(outcomes.kl).all(0)
+    if not finite.all():
+        prompt = group[int((~finite).nonzero()[0])]
+        raise NonFiniteError(f"the model's logits are not finite on prompt {prompt.prompt_id}; try --dtype float32")
