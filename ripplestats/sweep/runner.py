@@ -14,6 +14,7 @@ from ripplestats.intervention.selection import dose
 from ripplestats.model.load import Model
 from ripplestats.model.sites import Site
 from ripplestats.prompts.table import Prompt, PromptTable
+from ripplestats.sweep.allocator import keep_freed_memory
 from ripplestats.sweep.batch import PromptBatch, donor_numbers, equal_length_groups, make_batch
 from ripplestats.sweep.grid import Grid
 from ripplestats.sweep.hooked import run_hooked, site_activations
@@ -76,6 +77,8 @@ class Sweep:
         Raises:
             NonFiniteError: the model's activations or logits are not finite.
         """
+        if self.model.device.type == "cpu":
+            keep_freed_memory()
         branches = self.grid.branches()
         places = _cell_places(self.grid, branches)
         effects: dict[int, Columns] = {}
