@@ -24,6 +24,7 @@ METRIC = "delta_logprob"
 #: Rates shown by the seed's figure: its own coarse and fine grids, as far as the run has them.
 _SEED_COARSE = [rate / 100 for rate in range(10, 100, 10)]
 _SEED_FINE = 0.0451
+_MAP_TICKS = (0.2, 1, 2, 5, 10, 20, 50, 90)
 
 
 def write_figures(run: "Run", estimates: pd.DataFrame, n_boot: int = 1000, seed: int = 0) -> None:
@@ -91,14 +92,17 @@ def draw_layer_by_rate(page: "Figure", curves: DocumentCurves, arm: str) -> None
     later = np.abs(values[1:]) if len(values) > 1 else np.abs(values)
     norm = SymLogNorm(linthresh=max(float(np.quantile(later, 0.5)), 1e-6), vmin=-limit, vmax=limit)
     image = ax.imshow(values, aspect="auto", origin="lower", cmap="RdBu_r", norm=norm, interpolation="nearest")
-    places = np.unique(np.linspace(0, len(curves.x) - 1, 8).round().astype(int))
-    ax.set_xticks(places, [f"{100 * curves.x[place]:.2g}" for place in places])
+    places = {int(np.abs(np.log(100 * curves.x / tick)).argmin()): tick for tick in _MAP_TICKS}
+    near = {place: tick for place, tick in places.items() if abs(100 * curves.x[place] / tick - 1) < 0.05}
+    ax.set_xticks(list(near), [f"{tick:g}" for tick in near.values()])
     rows = np.unique(np.linspace(0, len(layers) - 1, min(len(layers), 7)).round().astype(int))
     ax.set_yticks(rows, [str(layers[row]) for row in rows])
     ax.set_xlabel("neurons replaced (%)")
     ax.set_ylabel("block")
     ax.set_title(f"Arm: {arm}", loc="left")
-    bar = page.colorbar(image, ax=ax, pad=0.02)
+    ticks = [tick for tick in (-1, -0.1, -0.01, 0, 0.01, 0.1, 1) if abs(tick) <= limit]
+    bar = page.colorbar(image, ax=ax, pad=0.02, ticks=ticks)
+    plain_numbers(bar.ax)
     bar.set_label(METRIC_NAMES[METRIC])
 
 
@@ -112,16 +116,22 @@ def draw_threshold_by_layer(page: "Figure", rows: pd.DataFrame) -> None:
     value, low, high = (100 * layers[name] for name in ("estimate", "conf_low", "conf_high"))
     ax.vlines(place, low, high, color=PALETTE[0], linewidth=0.9)
     ax.plot(place, value, "o", color=PALETTE[0], markersize=3, label="block")
-    ax.plot(place[value.isna()], np.full(int(value.isna().sum()), 0.0), "x", color="0.5", markersize=4,
-            clip_on=False, label="undefined")  # fmt: skip
+    blank = place[value.isna()]
+    if len(blank):
+        floor = ax.get_xaxis_transform()
+        ax.plot(blank, np.zeros(len(blank)), "x", color="0.5", markersize=4, clip_on=False, transform=floor,
+                label="undefined")  # fmt: skip
     overall = rows[rows["layer"] == ALL_LAYERS].squeeze()
     if len(overall) and np.isfinite(overall["estimate"]):
         ax.axhspan(100 * overall["conf_low"], 100 * overall["conf_high"], color=PALETTE[1], alpha=0.18, linewidth=0)
         ax.axhline(100 * overall["estimate"], color=PALETTE[1], label="all but the first block")
-    ax.set_ylim(bottom=0)
+    ax.set_yscale("log")
+    ax.set_yticks([0.5, *_MAP_TICKS[1:]], minor=False)
+    ax.minorticks_off()
+    plain_numbers(ax)
     ax.set_xlabel("block")
     ax.set_ylabel("threshold rate (%), 95 % interval")
-    ax.legend(loc="upper right")
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
 
 
 def draw_seed_dots(page: "Figure", frame: pd.DataFrame) -> None:
@@ -154,6 +164,9 @@ def _draw_dots(page: "Figure", ax: "Axes", mean: Any, rates: list[float]) -> Non
         one = mean.xs(rate, level="rate")
         ax.plot(one.index, one.to_numpy(), "o", markersize=2.4, color=scale.to_rgba(100 * rate))
     ax.set_yscale("symlog", linthresh=0.1)
+    ax.set_yticks([tick for tick in (-1, -0.1, 0, 0.1, 1, 10) if ax.get_ylim()[0] <= tick <= ax.get_ylim()[1]])
+    ax.minorticks_off()
+    plain_numbers(ax)
     page.colorbar(scale, ax=ax, pad=0.02).set_label("neurons replaced (%)")
 
 
@@ -164,6 +177,13 @@ def percent_axis(ax: "Axes", least: float) -> None:
     ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     ax.minorticks_off()
     ax.set_xlabel("neurons replaced (%)")
+
+
+def plain_numbers(ax: "Axes") -> None:
+    """Label the y axis with plain numbers (the style draws no mathematics, so that no text is taken for it)."""
+    from matplotlib.ticker import FuncFormatter
+
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def _wrapped(text: str, width: float) -> str:
