@@ -1,2 +1,3 @@
 """ripplestats."""
+
 __version__ = "0.1.0"

@@ -17,9 +17,9 @@ def _answers(endpoint: str, timeout: float) -> bool:
     answered: list[bool] = []
 
     def ask() -> None:
-        request = urllib.request.Request(endpoint, method="HEAD")  # noqa: S310
+        request = urllib.request.Request(endpoint, method="HEAD")
         try:
-            urllib.request.urlopen(request, timeout=timeout).close()  # noqa: S310
+            urllib.request.urlopen(request, timeout=timeout).close()
         except urllib.error.HTTPError as error:
             # A server that dislikes the request is there; one that is down, or a proxy that forbids, is not.
             answered.append(error.code < 500 and error.code not in (403, 407))

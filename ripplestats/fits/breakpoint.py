@@ -79,9 +79,7 @@ class BreakDesign:
 
     def fit(self, curves: Floats) -> BreakFit:
         """Fit every row of ``curves`` (n × doses)."""
-        parts = [
-            self._fit(curves[start : start + _CURVES_AT_ONCE]) for start in range(0, len(curves), _CURVES_AT_ONCE)
-        ]
+        parts = [self._fit(curves[start : start + _CURVES_AT_ONCE]) for start in range(0, len(curves), _CURVES_AT_ONCE)]
         return BreakFit(*(np.concatenate([getattr(part, name) for part in parts]) for name in vars(parts[0])))
 
     def _fit(self, curves: Floats) -> BreakFit:

@@ -55,9 +55,7 @@ def core_fraction(
     resamples = resample_documents(curves.n_documents, n_boot, np.random.default_rng(seed))
     terms = core_terms(curves, resamples, conf_level, tuple(share), plateau, (interval,))
     half = {row.group: row.estimate for row in terms.itertuples() if row.share == share[0]}
-    terms["term"] = [
-        row.term if np.isnan(row.share) else f"{row.term}_{row.share:g}" for row in terms.itertuples()
-    ]
+    terms["term"] = [row.term if np.isnan(row.share) else f"{row.term}_{row.share:g}" for row in terms.itertuples()]
     terms = terms.rename(columns={"group": by}) if by else terms.drop(columns="group")
 
     def draw(ax: "Axes") -> None:

@@ -61,9 +61,7 @@ class DocumentCurves:
         """Return the curves with one more group, the plain mean of some of the groups, put first."""
         chosen = [self.groups.index(group) for group in groups]
         mean = self.values[:, chosen].mean(axis=1, keepdims=True)
-        return replace(
-            self, values=np.concatenate([mean, self.values], axis=1), groups=(name, *self.groups)
-        )
+        return replace(self, values=np.concatenate([mean, self.values], axis=1), groups=(name, *self.groups))
 
 
 def document_curves(frame: "pd.DataFrame", *, y: str, x: str, cluster: str, by: str | None = None) -> DocumentCurves:

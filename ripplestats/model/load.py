@@ -104,9 +104,7 @@ def load_model(
     return Model(network, tokenizer, find_layout(network, sites), name, used, commit, _digest(folder), why)
 
 
-def _folder(
-    name: str, revision: str | None, fallback: bool, say: Callable[[str], None]
-) -> tuple[Path, str, str, str]:
+def _folder(name: str, revision: str | None, fallback: bool, say: Callable[[str], None]) -> tuple[Path, str, str, str]:
     """Return the folder of weights, the model's name, its revision, and why it is not the one asked for."""
     if name in EMBEDDED_MODELS:
         source = EMBEDDED_MODELS[name]
@@ -138,9 +136,12 @@ def _snapshot(name: str, revision: str | None, online: bool) -> Path:
     try:
         return Path(
             huggingface_hub.snapshot_download(
-                name, revision=revision, allow_patterns=_FILES,
+                name,
+                revision=revision,
+                allow_patterns=_FILES,
                 # Weights of other programs lie in sub-folders, and once more as "consolidated".
-                ignore_patterns=["*/*", "consolidated*"], local_files_only=not online,
+                ignore_patterns=["*/*", "consolidated*"],
+                local_files_only=not online,
             )  # fmt: skip
         )
     except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.HFValidationError) as error:

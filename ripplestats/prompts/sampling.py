@@ -184,4 +184,3 @@ def _notes(rows: list[Prompt], n: int, context: int, skipped: Counter[str]) -> t
     if len(rows) < n:
         notes.append(f"{len(rows)} prompts, fewer than the {n} asked for")
     return tuple(notes)
-

@@ -9,7 +9,6 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
-
     from numpy.typing import NDArray
 
 #: Okabe & Ito's palette, black last.
@@ -34,9 +33,7 @@ def chart_style() -> Iterator[None]:
         yield
 
 
-def draw_band(
-    ax: "Axes", x: "NDArray[np.float64]", mean: Any, low: Any, high: Any, colour: str, label: str
-) -> None:
+def draw_band(ax: "Axes", x: "NDArray[np.float64]", mean: Any, low: Any, high: Any, colour: str, label: str) -> None:
     """Draw a curve with its points and a band."""
     ax.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
     ax.plot(x, mean, color=colour, marker="o", markersize=2.2, label=label)

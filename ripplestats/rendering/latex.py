@@ -67,7 +67,9 @@ def latex_table(
     lines = [r"\begin{table}[htbp]", r"\centering", rf"\caption{{{escape(caption)}}}"]
     lines += [rf"\label{{{label}}}"] if label else []
     lines += [r"\small", tabular]
-    lines += [rf"\par\smallskip\begin{{minipage}}{{0.95\linewidth}}\footnotesize {_joined(notes)}\end{{minipage}}"] * bool(notes)
+    lines += [
+        rf"\par\smallskip\begin{{minipage}}{{0.95\linewidth}}\footnotesize {_joined(notes)}\end{{minipage}}"
+    ] * bool(notes)
     return "\n".join([*lines, r"\end{table}", ""])
 
 

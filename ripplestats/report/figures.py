@@ -64,9 +64,7 @@ def figure(path: Path, source: str, size: tuple[float, float]) -> Iterator["Figu
         page.savefig(path.with_suffix(".png"), metadata={"Software": None})
 
 
-def draw_dose_response(
-    page: "Figure", curves: dict[str, DocumentCurves], n_boot: int = 1000, seed: int = 0
-) -> None:
+def draw_dose_response(page: "Figure", curves: dict[str, DocumentCurves], n_boot: int = 1000, seed: int = 0) -> None:
     """Draw the mean effect against the rate, one curve an arm, with simultaneous 95 % bands."""
     ax = page.subplots()
     for number, (arm, one) in enumerate(curves.items()):

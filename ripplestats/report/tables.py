@@ -80,7 +80,9 @@ def _core_fractions(estimates: pd.DataFrame) -> tuple[pd.DataFrame, str, tuple[s
 def _mixed_models(estimates: pd.DataFrame) -> tuple[pd.DataFrame, str, tuple[str, ...]]:
     rows = estimates[estimates["method"].str.startswith("MixedLM")]
     rows = rows[~rows["quantity"].str.startswith("mixed_sd")]
-    notes = ["Restricted maximum likelihood (statsmodels), Wald intervals; random intercept and slope of each document."]
+    notes = [
+        "Restricted maximum likelihood (statsmodels), Wald intervals; random intercept and slope of each document."
+    ]
     notes.append("Slopes in nats per percentage point, below and above 10 % of neurons.")
     warned = rows[rows["note"].fillna("") != ""]
     for note, group in warned.groupby("note", sort=False):

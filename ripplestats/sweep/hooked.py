@@ -60,9 +60,7 @@ def hooked_logits(
         needs_random = any(branch.arm == "random" for branch in mine)
         ranks = batch.random_ranks(layer, model.n_neurons) if needs_random else None
 
-        def edit(
-            values: Tensor, mine: list[Branch] = mine, site: Site = site, ranks: Tensor | None = ranks
-        ) -> Tensor:
+        def edit(values: Tensor, mine: list[Branch] = mine, site: Site = site, ranks: Tensor | None = ranks) -> Tensor:
             edited = values.clone()
             last = edited.view(len(mine), size, length, -1)[:, :, -1]
             last[:] = intervene(last[0].clone(), mine, ranks, batch.donors.get((layer, site)))
@@ -94,4 +92,3 @@ def site_activations(
                 stack.enter_context(editing(model.layout, layer, site, look))
         last_logits(model, ids)
     return seen
-

@@ -1,0 +1,50 @@
+"""Shared fixtures: tiny models, prompts of random tokens, and the embedded model where it can be had."""
+
+import os
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+
+from ripplestats.errors import RippleStatsError
+from ripplestats.model.load import Model, load_model
+from ripplestats.model.sites import find_layout
+from ripplestats.prompts.table import Prompt, PromptTable
+from tests.tiny import save_tiny_model, tiny_network, tiny_tokenizer
+
+
+@lru_cache(maxsize=4)
+def tiny_model(family: str = "gpt2", seed: int = 0) -> Model:
+    """A tiny random model of a family, with its tokenizer."""
+    network = tiny_network(family, seed)
+    return Model(network, tiny_tokenizer(), find_layout(network), family, family, "", "0" * 64)
+
+
+def tiny_prompts(n: int, length: int, seed: int = 0, n_documents: int | None = None) -> PromptTable:
+    """Prompts of random tokens, each from a document of its own unless told."""
+    rng = np.random.default_rng(seed)
+    documents = n if n_documents is None else n_documents
+    rows = [
+        Prompt(i, i % documents, f"context {i}", tuple(rng.integers(3, 256, length).tolist()), "t", int(rng.integers(3, 256)))
+        for i in range(n)
+    ]
+    return PromptTable(tuple(rows))
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A local model folder."""
+    return save_tiny_model(tmp_path_factory.mktemp("models") / "tiny-gpt2")
+
+
+@pytest.fixture(scope="session")
+def embedded_model() -> Model:
+    """The embedded model; tests that need it are skipped where it is neither installed nor to be fetched."""
+    try:
+        return load_model("smollm2-135m")
+    except RippleStatsError as error:
+        pytest.skip(f"the embedded model cannot be had: {error}")
