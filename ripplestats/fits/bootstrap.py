@@ -105,7 +105,7 @@ def _bca_levels(values: Floats, estimate: Floats, left_out: Floats, alpha: float
     spread = (influence**2).sum(axis=0) ** 1.5
     with np.errstate(invalid="ignore", divide="ignore"):
         acceleration = np.where(spread > 0, (influence**3).sum(axis=0) / (6 * spread), 0.0)
-    quantiles = stats.norm.ppf([alpha, 1 - alpha])
+    quantiles = np.asarray(stats.norm.ppf([alpha, 1 - alpha]))
     moved = shift + quantiles[:, *[None] * estimate.ndim]
     with np.errstate(invalid="ignore", divide="ignore"):
         levels: Floats = stats.norm.cdf(shift + moved / (1 - acceleration * moved))

@@ -75,7 +75,9 @@ class BreakDesign:
 
     def _basis(self, design: Floats) -> tuple[Floats, Floats]:
         weighted = design * self._root[:, None]
-        return np.linalg.qr(weighted)[0], np.linalg.pinv(weighted)
+        basis: Floats = np.linalg.qr(weighted)[0]
+        inverse: Floats = np.asarray(np.linalg.pinv(weighted), np.float64)
+        return basis, inverse
 
     def fit(self, curves: Floats) -> BreakFit:
         """Fit every row of ``curves`` (n × doses)."""
@@ -88,7 +90,7 @@ class BreakDesign:
         line_basis = self._line[0]
         left = weighted - weighted @ line_basis @ line_basis.T
         total = (left**2).sum(axis=1)
-        at_doses, at_maps = self._at_doses
+        at_doses, _ = self._at_doses
         knots = np.maximum(total[:, None] - _explained(left, at_doses), 0)
         between, between_maps = self._between_doses
         lines = np.maximum(total[:, None] - _explained(left, between), 0)

@@ -82,7 +82,7 @@ def _tables(
 
 
 def _rows(terms: pd.DataFrame, named: dict[str, object]) -> pd.DataFrame:
-    share = terms["share"] if "share" in terms else np.nan
+    share = terms.get("share", np.nan)
     return pd.DataFrame(
         {
             **named,

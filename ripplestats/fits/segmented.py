@@ -1,6 +1,6 @@
 """Threshold rate ψ: the break of the two-phase line through the pooled dose–response curve."""
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -121,7 +121,7 @@ def segmented_terms(
     return pd.DataFrame(rows, columns=["group", "method", *TERMS])
 
 
-def _terms(curves: DocumentCurves):  # type: ignore[no-untyped-def]
+def _terms(curves: DocumentCurves) -> Callable[[Floats], Floats]:
     design = BreakDesign(curves.x, curves.dose_weights)
 
     def statistic(rows: Floats) -> Floats:

@@ -18,7 +18,7 @@ from ripplestats.model.sites import Layout, SiteNames, find_layout
 if TYPE_CHECKING:
     import torch
     from torch import nn
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 _FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
@@ -28,7 +28,7 @@ _FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 class Model:
     """A causal language model, its tokenizer, and where both came from."""
 
-    network: "nn.Module"
+    network: "PreTrainedModel"
     tokenizer: "PreTrainedTokenizerBase"
     layout: Layout
     requested: str
@@ -142,7 +142,7 @@ def _snapshot(name: str, revision: str | None, online: bool) -> Path:
                 # Weights of other programs lie in sub-folders, and once more as "consolidated".
                 ignore_patterns=["*/*", "consolidated*"],
                 local_files_only=not online,
-            )  # fmt: skip
+            )
         )
     except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.HFValidationError) as error:
         at = f" at revision {revision!r}" if revision else ""

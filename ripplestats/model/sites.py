@@ -7,7 +7,7 @@ leaves one answer.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ripplestats.errors import ModelError
 
@@ -116,13 +116,13 @@ def parse_site_names(text: str) -> SiteNames:
         raise ModelError(
             f"--neuron-modules {text!r} must name blocks=…,pre=…,post=…,norm=… (dotted module names, each once)"
         )
-    return SiteNames(**parts)
+    return SiteNames(parts["blocks"], parts["pre"], parts["post"], parts["norm"])
 
 
 def _by_structure(network: "nn.Module", model_type: str) -> SiteNames:
     from torch import nn
 
-    config = network.config
+    config: Any = network.config
     depth = getattr(config, "num_hidden_layers", None)
     lists = [
         (name, module)
@@ -150,12 +150,12 @@ def _by_structure(network: "nn.Module", model_type: str) -> SiteNames:
     return SiteNames(name, pre[0], post[0], f"{prefix}.{norms[0]}" if prefix else norms[0])
 
 
-def _in_features(module: "nn.Module") -> int:
+def _in_features(module: Any) -> int:
     # transformers' Conv1D (GPT-2) keeps its weight as (in, out), and has no in_features.
     return int(getattr(module, "in_features", None) or module.weight.shape[0])
 
 
-def _out_features(module: "nn.Module") -> int:
+def _out_features(module: Any) -> int:
     return int(getattr(module, "out_features", None) or module.weight.shape[-1])
 
 

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from ripplestats.errors import EngineError
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
     from ripplestats.model.sites import Layout
 
 
@@ -40,7 +42,7 @@ class Unembedding:
         return logits
 
 
-def find_unembedding(network: nn.Module, layout: "Layout") -> Unembedding:
+def find_unembedding(network: "PreTrainedModel", layout: "Layout") -> Unembedding:
     """Collect a network's way from its last block to its logits (the self-check tells whether it is all of it).
 
     Raises:

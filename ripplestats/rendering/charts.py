@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 #: Widths of a journal column and of a page, inches.
 COLUMN, PAGE = 3.4, 7.0
-_STYLE = {
+_STYLE: Any = {
     "font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "xtick.labelsize": 7, "ytick.labelsize": 7,
     "legend.fontsize": 7, "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.6,
     "lines.linewidth": 1.2, "figure.constrained_layout.use": True, "savefig.dpi": 200, "pdf.fonttype": 42,

@@ -1,10 +1,9 @@
 """Frames → booktabs tables. All text is escaped: a title with TeX in it comes out as text."""
 
+import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import pandas as pd
+import pandas as pd
 
 _ESCAPES = str.maketrans(
     {
@@ -46,9 +45,7 @@ def escape(text: str) -> str:
     return "".join(one if one != raw or _printable(raw) else "?" for one, raw in zip(escaped, text, strict=True))
 
 
-def latex_table(
-    frame: "pd.DataFrame", *, caption: str, label: str, notes: Sequence[str] = (), decimals: int = 3
-) -> str:
+def latex_table(frame: pd.DataFrame, *, caption: str, label: str, notes: Sequence[str] = (), decimals: int = 3) -> str:
     """Return a frame as a ``table`` environment with booktabs rules and notes below.
 
     Args:
@@ -80,7 +77,7 @@ def _joined(notes: Sequence[str]) -> str:
 def _cell(value: object, decimals: int) -> str:
     if isinstance(value, str):
         return escape(value) or "--"
-    if value is None or value != value:
+    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
         return "--"
     if isinstance(value, float):
         shown = f"{value:.{decimals}f}" if abs(value) < 1e6 else f"{value:.3g}"

@@ -160,7 +160,7 @@ def _draw_dots(page: "Figure", ax: "Axes", mean: Any, rates: list[float]) -> Non
     scale = ScalarMappable(Normalize(100 * rates[0], 100 * rates[-1]), colormaps["viridis"])
     for rate in rates:
         one = mean.xs(rate, level="rate")
-        ax.plot(one.index, one.to_numpy(), "o", markersize=2.4, color=scale.to_rgba(100 * rate))
+        ax.plot(one.index, one.to_numpy(), "o", markersize=2.4, color=scale.to_rgba(np.array(100 * rate)))
     ax.set_yscale("symlog", linthresh=0.1)
     ax.set_yticks([tick for tick in (-1, -0.1, 0, 0.1, 1, 10) if ax.get_ylim()[0] <= tick <= ax.get_ylim()[1]])
     ax.minorticks_off()

@@ -1,6 +1,6 @@
 """What a run found, in a few lines of plain words."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -36,7 +36,9 @@ def summarise(run: "Run", estimates: pd.DataFrame) -> str:
     return "\n".join(line for line in lines)
 
 
-def _row(rows: pd.DataFrame, quantity: str, layer: str, share: float | None = None, metric: str = "delta_logprob"):  # type: ignore[no-untyped-def]
+def _row(
+    rows: pd.DataFrame, quantity: str, layer: str, share: float | None = None, metric: str = "delta_logprob"
+) -> Any:
     found = rows[(rows["quantity"] == quantity) & (rows["layer"] == layer) & (rows["metric"] == metric)]
     if share is not None:
         found = found[np.isclose(found["share"], share)]
@@ -108,7 +110,7 @@ def _other_arms(estimates: pd.DataFrame, arms: list[str]) -> list[str]:
     ]
 
 
-def _where(run: "Run", manifest: dict) -> str:  # type: ignore[type-arg]
+def _where(run: "Run", manifest: dict[str, Any]) -> str:
     timings, engine = manifest.get("timings", {}), manifest["engine"]
     spent = duration(timings.get("sweep_s", 0.0))
     return (

@@ -117,4 +117,4 @@ def _wide(rows: pd.DataFrame, column: str) -> pd.DataFrame:
 def _cells(wide: pd.DataFrame) -> pd.DataFrame:
     """Return the columns that name a row, those that never change left out."""
     names = pd.DataFrame({key: wide[key].astype(str).squeeze() for key in ("arm", "replacement", "site", "layer")})
-    return names[[key for key in names if key == "layer" or names[key].nunique() > 1]]
+    return names[[key for key in names if key == "layer" or len(set(names[key])) > 1]]

@@ -29,7 +29,7 @@ def storing(path: Path) -> Iterator[None]:
         raise StorageError(f"{path} cannot be written: {why}; what was finished before is kept") from error
 
 
-def write_atomically(path: Path, write: Callable[[IO[bytes]], None]) -> None:
+def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Write a file so that a crash leaves the old one, the new one, or none, and never a part.
 
     Raises:
@@ -56,7 +56,7 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], None]) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically, in UTF-8."""
-    write_atomically(path, lambda stream: stream.write(text.encode()) and None)
+    write_atomically(path, lambda stream: stream.write(text.encode()))
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -41,7 +41,7 @@ _PREFIX: ContextVar[Prefix] = ContextVar("prefix")
 
 
 @contextmanager
-def tree_attention(network: nn.Module) -> Iterator[Prefix]:
+def tree_attention(network: transformers.PreTrainedModel) -> Iterator[Prefix]:
     """Make a network attend through this module while the context is open.
 
     Raises:
@@ -100,7 +100,7 @@ def _branch_attention(
     """
     assert prefix.keys is not None
     assert prefix.values is not None
-    size, heads, tokens, _ = prefix.keys.shape
+    size, heads = prefix.keys.shape[:2]
     rows, query_heads = query.shape[:2]
     branches, groups = rows // size, query_heads // heads
 

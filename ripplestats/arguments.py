@@ -1,0 +1,165 @@
+"""The command line of ``ripplestats.run``: flags and help."""
+
+import argparse
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from ripplestats.config import RunConfig
+from ripplestats.errors import InputError
+
+_DESCRIPTION = """\
+How few MLP neurons carry a language model's prediction?
+
+For every prompt and every block, a share of the block's MLP neurons is overwritten at the last token (by the block's
+median, say) and the change in the prediction of the token that really follows is recorded: for 31 shares from 0.2 to
+90 percent, in one forward pass. Then thresholds, plateaus and core fractions are estimated with confidence intervals
+over documents, and tables, figures and a summary are written to a run directory.
+"""
+_EXAMPLES = """\
+examples:
+  python -m ripplestats.run --dataset wikitext
+      64 prompts of WikiText-103 on SmolLM2-135M, a few minutes on a laptop; without a network, on embedded text
+  python -m ripplestats.run --dataset wikitext --model gpt2-large --prompts 500 --device cuda
+      the model of the research note, on a GPU
+  python -m ripplestats.run --dataset my_texts.jsonl --arms top random keep_top --replacement median zero
+      your own texts (column "text"), more controls
+  python -m ripplestats.run --fit-only --out runs/wikitext-smollm2-135m --bootstrap 10000
+      the estimates again, from the files of a run; needs no torch
+
+exit codes: 0 done; 2 the command line or an input is wrong; 3 something outside failed, and what was finished is
+kept; 130 interrupted (the same command takes the run up again).
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaints are one line, as all others."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; --help explains every flag")
+
+
+def parse_arguments(argv: Sequence[str] | None = None) -> RunConfig:
+    """Read a command line.
+
+    Raises:
+        InputError: a flag is unknown or its value is not allowed.
+    """
+    default = RunConfig()
+    parser = _Parser(
+        prog="python -m ripplestats.run", description=_DESCRIPTION, epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
+    )  # fmt: skip
+    what = parser.add_argument_group("what is swept")
+    what.add_argument(
+        "--dataset",
+        default=default.dataset,
+        metavar="NAME",
+        help="wikitext, wikitext-2, passages, cloze, a hub name as owner/name[:config[:split]], or a "
+        ".txt, .raw, .jsonl, .csv, .parquet file or a folder of them (default %(default)s)",
+    )
+    what.add_argument(
+        "--model",
+        default=default.model,
+        metavar="NAME",
+        help="smollm2-135m (embedded), any causal model of the hub, or a local folder with safetensors "
+        "weights (default %(default)s)",
+    )
+    what.add_argument(
+        "--prompts", type=int, default=default.prompts, metavar="N", help="how many (default %(default)s)"
+    )
+    what.add_argument(
+        "--context",
+        type=int,
+        default=default.context,
+        metavar="N",
+        help="tokens before the target (default %(default)s)",
+    )
+    what.add_argument(
+        "--per-document",
+        type=int,
+        default=default.per_document,
+        metavar="N",
+        help="at most so many prompts of one document (default %(default)s)",
+    )
+    what.add_argument("--text-column", metavar="NAME", help="the column of text, where it is not called text")
+    what.add_argument("--revision", metavar="REV", help="commit, tag or branch of a hub model")
+    how = parser.add_argument_group("what is done to each prompt")
+    how.add_argument(
+        "--rates",
+        default=default.rates,
+        metavar="GRID",
+        help="seed, fine, coarse, or a comma list in percent (default %(default)s)",
+    )
+    how.add_argument(
+        "--arms",
+        nargs="+",
+        default=default.arms,
+        metavar="ARM",
+        help="which neurons: top (largest), bottom, magnitude (furthest from the median), random, "
+        "keep_top (all but the largest) (default: top random)",
+    )
+    how.add_argument(
+        "--replacement",
+        nargs="+",
+        default=default.replacement,
+        metavar="VALUE",
+        help="overwritten by: median, mean, zero, resample (another prompt's value) (default: median)",
+    )
+    how.add_argument(
+        "--site",
+        nargs="+",
+        default=default.site,
+        metavar="SITE",
+        help="pre (before the nonlinearity) or post (input of the down-projection) (default: pre)",
+    )
+    how.add_argument("--layers", default=default.layers, metavar="LIST", help="all, or such as 0,4,10-12")
+    how.add_argument(
+        "--neuron-modules",
+        metavar="NAMES",
+        help="for a family that is not known: blocks=model.layers,pre=mlp.gate_proj,post=mlp.down_proj,norm=model.norm",
+    )
+    machine = parser.add_argument_group("how it is computed")
+    machine.add_argument("--device", default=default.device, help="auto, cpu, cuda, cuda:N, mps (default %(default)s)")
+    machine.add_argument(
+        "--dtype", default=default.dtype, help="float32, float64, bfloat16, float16 (default %(default)s)"
+    )
+    machine.add_argument(
+        "--engine",
+        default=default.engine,
+        help="auto: one pass if it agrees with the hooked forward, else hooks; onepass; hooks",
+    )
+    machine.add_argument(
+        "--batch-size",
+        type=int,
+        default=default.batch_size,
+        metavar="N",
+        help="prompts run together; changes the speed only (default %(default)s)",
+    )
+    machine.add_argument(
+        "--seed",
+        type=int,
+        default=default.seed,
+        metavar="N",
+        help="of the sample, the random arm and the bootstrap (default %(default)s)",
+    )
+    machine.add_argument(
+        "--bootstrap",
+        type=int,
+        default=default.bootstrap,
+        metavar="N",
+        help="samples of documents for the intervals (default %(default)s)",
+    )
+    machine.add_argument(
+        "--no-fallback",
+        dest="fallback",
+        action="store_false",
+        help="stop with exit code 3 where the hub cannot be reached, in place of the embedded defaults",
+    )
+    result = parser.add_argument_group("where results go")
+    result.add_argument("--out", metavar="FOLDER", help="the run directory (default runs/DATASET-MODEL)")
+    result.add_argument("--fit-only", action="store_true", help="only estimate, from the files of an existing run")
+    given: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in vars(parser.parse_args(argv)).items()
+    }
+    return RunConfig(**given)
