@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ripplestats.model.load import Model, load_model
     from ripplestats.model.sites import SiteNames
     from ripplestats.pipeline import analyse, sweep
-    from ripplestats.prompts.sampling import load_prompts
+    from ripplestats.prompts.sampling import load_prompts, make_prompts
     from ripplestats.prompts.table import PromptTable
     from ripplestats.store.run_directory import Run, open_run
 
@@ -43,6 +43,7 @@ _HOMES = {
     "estimate_run": "ripplestats.fits.run_estimates",
     "load_model": "ripplestats.model.load",
     "load_prompts": "ripplestats.prompts.sampling",
+    "make_prompts": "ripplestats.prompts.sampling",
     "mixed": "ripplestats.fits.mixed",
     "open_run": "ripplestats.store.run_directory",
     "segmented": "ripplestats.fits.segmented",
@@ -61,6 +62,7 @@ __all__ = [
     "estimate_run",
     "load_model",
     "load_prompts",
+    "make_prompts",
     "mixed",
     "open_run",
     "segmented",

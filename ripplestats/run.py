@@ -32,7 +32,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 130
-    except MemoryError:
+    except (MemoryError, RuntimeError) as error:
+        # PyTorch says so in the words of a plain RuntimeError.
+        if isinstance(error, RuntimeError) and "memory" not in str(error):
+            raise
         print(
             "ripplestats: out of memory; a smaller --batch-size needs less, and finished parts are kept",
             file=sys.stderr,
@@ -48,7 +51,7 @@ def _swept(config: RunConfig) -> "Run":
     from ripplestats.sweep.grid import make_grid
 
     _quiet()
-    make_grid(10**6, 1, rates=config.rates, arms=config.arms, replacements=config.replacement, sites=config.site,
+    make_grid(10**4, 1, rates=config.rates, arms=config.arms, replacements=config.replacement, sites=config.site,
               layers=config.layers)  # fmt: skip
     from ripplestats.model.load import load_model
     from ripplestats.model.sites import parse_site_names

@@ -5,7 +5,7 @@ buffer, and each draws from a generator of its own.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ import numpy as np
 from ripplestats.errors import DatasetError, InputError
 from ripplestats.prompts.articles import Document
 from ripplestats.prompts.corpora import Corpus, open_corpus
-from ripplestats.prompts.table import Prompt, PromptTable
+from ripplestats.prompts.table import Prompt, PromptTable, Provenance
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -78,6 +78,25 @@ def load_prompts(
             + (f" ({'; '.join(notes)})" if notes else "")
         )
     return PromptTable(tuple(rows[:n]), replace(corpus.provenance, notes=notes))
+
+
+def make_prompts(pairs: Iterable[tuple[str, str]], *, tokenizer: "PreTrainedTokenizerBase") -> PromptTable:
+    """Make prompts of texts and the words that should follow them, each a document of its own.
+
+    Args:
+        pairs: text and word, as in ``("It was a dark and stormy", " night")``; the target is the word's first token.
+        tokenizer: a fast tokenizer.
+
+    Raises:
+        DatasetError: a word has no token that could be a target.
+    """
+    rows: list[Prompt] = []
+    for text, word in pairs:
+        found = _cloze(Document("", text, word), tokenizer, Counter())
+        if not found:
+            raise DatasetError(f"the word {word!r} has no token that could be a target")
+        rows.append(replace(found[0], prompt_id=len(rows), document_id=len(rows)))
+    return PromptTable(tuple(rows), Provenance("given texts", "given texts"))
 
 
 def windows(

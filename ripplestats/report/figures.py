@@ -24,6 +24,8 @@ METRIC = "delta_logprob"
 #: Rates shown by the seed's figure: its own coarse and fine grids, as far as the run has them.
 _SEED_COARSE = [rate / 100 for rate in range(10, 100, 10)]
 _SEED_FINE = 0.0451
+#: Effects beyond this share an axis with small ones only on a logarithmic scale, nats.
+_LARGE = 0.5
 _MAP_TICKS = (0.2, 1, 2, 5, 10, 20, 50, 90)
 
 
@@ -143,7 +145,8 @@ def draw_seed_dots(page: "Figure", frame: pd.DataFrame) -> None:
     mean = frame.groupby(["layer", "rate"])[METRIC].mean()
     for ax, (title, chosen) in zip(panels, grids.items(), strict=True):
         _draw_dots(page, ax, mean, chosen)
-        ax.set_title(f"{title}, mean over prompts", loc="left")
+        several = frame["prompt_id"].nunique() > 1
+        ax.set_title(f"{title}, mean over prompts" if several else title, loc="left")
         ax.set_xlabel("block")
     panels[0].set_ylabel(METRIC_NAMES[METRIC])
 
@@ -161,10 +164,17 @@ def _draw_dots(page: "Figure", ax: "Axes", mean: Any, rates: list[float]) -> Non
     for rate in rates:
         one = mean.xs(rate, level="rate")
         ax.plot(one.index, one.to_numpy(), "o", markersize=2.4, color=scale.to_rgba(np.array(100 * rate)))
+    if np.abs(mean).max() < _LARGE:
+        _rate_bar(page, ax, scale)
+        return
     ax.set_yscale("symlog", linthresh=0.1)
     ax.set_yticks([tick for tick in (-1, -0.1, 0, 0.1, 1, 10) if ax.get_ylim()[0] <= tick <= ax.get_ylim()[1]])
     ax.minorticks_off()
     plain_numbers(ax)
+    _rate_bar(page, ax, scale)
+
+
+def _rate_bar(page: "Figure", ax: "Axes", scale: Any) -> None:
     page.colorbar(scale, ax=ax, pad=0.02).set_label("neurons replaced (%)")
 
 
