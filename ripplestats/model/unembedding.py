@@ -30,9 +30,9 @@ class Unembedding:
         return hidden if self.project is None else self.project(hidden)
 
     def logits(
-        self, hidden: Float[Tensor, "*batch embedding"], tokens: slice = slice(None)
+        self, hidden: Float[Tensor, "*batch embedding"], tokens: slice | Tensor = slice(None)
     ) -> Float[Tensor, "*batch vocabulary"]:
-        """Return the logits of a range of the vocabulary."""
+        """Return the logits of some tokens of the vocabulary, by default of all."""
         bias = None if self.head.bias is None else self.head.bias[tokens]
         logits = nn.functional.linear(hidden, self.head.weight[tokens], bias)
         if self.divisor != 1.0:

@@ -145,7 +145,7 @@ def draw_seed_dots(page: "Figure", frame: pd.DataFrame) -> None:
     mean = frame.groupby(["layer", "rate"])[METRIC].mean()
     for ax, (title, chosen) in zip(panels, grids.items(), strict=True):
         _draw_dots(page, ax, mean, chosen)
-        several = frame["prompt_id"].nunique() > 1
+        several = len(frame["prompt_id"].unique()) > 1
         ax.set_title(f"{title}, mean over prompts" if several else title, loc="left")
         ax.set_xlabel("block")
     panels[0].set_ylabel(METRIC_NAMES[METRIC])

@@ -66,7 +66,8 @@ def parse_rates(rates: str | Iterable[float | Fraction]) -> tuple[Fraction, ...]
         shares = [rate if isinstance(rate, Fraction) else _exact(str(rate), str(rate)) for rate in rates]
     for share in shares:
         if not 0 <= share <= 1:
-            raise InputError(f"--rates: {float(share * 100):g} % is outside 0 to 100 %")
+            percent = Decimal(share.numerator) / Decimal(share.denominator) * 100
+            raise InputError(f"--rates: {percent:.6g} % is outside 0 to 100 %")
     if not shares:
         raise InputError(f"--rates {rates!r} names no rate; {_allowed_rates()}")
     return tuple(sorted(set(shares)))

@@ -3,7 +3,6 @@
 Signs are clean − replaced; positive means that the target became less likely. Logarithms are natural (nats).
 """
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -62,8 +61,8 @@ def clean_prediction(logits: Float[Tensor, "batch vocabulary"], target: Int[Tens
 def compare(clean: Clean, logits: Float[Tensor, "branches batch vocabulary"]) -> Outcomes:
     """Compare the logits of branches with the clean prediction.
 
-    The divergence is summed as Σ p·(eʳ − 1 − r) with r = log q − log p, which equals KL(p ‖ q) because both
-    distributions sum to one, and whose terms are all non-negative: small divergences keep their digits.
+    The divergence is summed as Σ q − p − p·log(q/p), which equals KL(p ‖ q) because both distributions sum to one, and
+    whose terms are all non-negative: small divergences keep their digits.
     """
     logits = logits.to(widest(logits.device))
     at_target = clean.target.expand(logits.shape[0], -1)[..., None]
@@ -71,9 +70,9 @@ def compare(clean: Clean, logits: Float[Tensor, "branches batch vocabulary"]) ->
     log_probs = logits.log_softmax(-1)
     clean_log_probs = clean.logits.to(logits.dtype).log_softmax(-1)
     log_ratio = log_probs - clean_log_probs
-    # A ratio beyond the format's range stands beside a clean probability of zero; their product must not be NaN.
-    largest = 0.9 * math.log(torch.finfo(logits.dtype).max)
-    terms = clean_log_probs.exp() * (torch.expm1(log_ratio.clamp(max=largest)) - log_ratio)
+    before, after = clean_log_probs.exp(), log_probs.exp()
+    # A token that was impossible adds nothing but its new probability, however large the ratio.
+    terms = after - before - torch.where(before > 0, before * log_ratio, 0.0)
     return Outcomes(
         delta_logit=(clean.logit - logits.gather(-1, at_target)[..., 0]).float(),
         delta_logprob=(-log_ratio.gather(-1, at_target)[..., 0]).float(),

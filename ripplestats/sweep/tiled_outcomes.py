@@ -6,12 +6,13 @@ probability and d the change of its logit less a shift s of the branch,
 
     log Z' − log Z = s + log(1 + Q + D)      KL(clean ‖ replaced) = log(1 + Q + D) − D
 
-where D = Σ p·d and Q = Σ p·(eᵈ − 1 − d). The shift is the mean change of the logits under p, so that D is nearly zero
-and Q, whose terms are all non-negative, carries the divergence: small ones keep their digits, large ones do not
-overflow.
+where D = Σ p·d and Q = Σ p·(eᵈ − 1 − d). Any shift not above log Z' − log Z keeps the logarithm's argument at one or
+more, so that nothing cancels. The mean change of the logits under p is one (Jensen), and with it D is nearly zero and Q,
+whose terms are all non-negative, carries the divergence: small ones keep their digits.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Float, Int
@@ -22,27 +23,39 @@ from ripplestats.sweep.outcomes import Clean, Outcomes, clean_prediction, compar
 
 _ROWS_AT_ONCE = 1024
 _TOKENS_AT_ONCE = 2048
+_LIKELY = 64
 #: A logit that rises by more than this would overflow the exponential; such branches take the plain way.
 _LARGEST_RISE = 80.0
 
 
 @dataclass(frozen=True)
-class _Mean:
-    """The mean of the logits under the clean prediction, as a linear function of the hidden state."""
+class _Shift:
+    """A shift for every branch, not above the change of its log-normaliser."""
 
-    probabilities: Float[Tensor, "batch vocabulary"]
-    row: Float[Tensor, "batch embedding"]
+    clean: Clean
     hidden: Float[Tensor, "batch embedding"]
+    probabilities: Float[Tensor, "batch vocabulary"]
+    unembed: Unembedding
 
-    @classmethod
-    def of(cls, clean: Clean, hidden: Float[Tensor, "batch embedding"], unembed: Unembedding) -> "_Mean":
-        probabilities = clean.log_probs.exp()
-        row = probabilities @ unembed.head.weight.float() / unembed.divisor
-        return cls(probabilities, row, hidden.float())
+    def of(self, hidden: Float[Tensor, "branches batch embedding"]) -> Float[Tensor, "branches batch"]:
+        return self._over_likely_tokens(hidden) if self.unembed.softcap else self._mean_change(hidden)
 
-    def change(self, hidden: Float[Tensor, "branches batch embedding"]) -> Float[Tensor, "branches batch"]:
-        """Return how far the mean logit moves (exactly, unless the logits are capped)."""
-        return ((hidden.float() - self.hidden) * self.row).sum(-1)
+    @cached_property
+    def _mean_row(self) -> Float[Tensor, "batch embedding"]:
+        return self.probabilities @ self.unembed.head.weight.float() / self.unembed.divisor
+
+    def _mean_change(self, hidden: Tensor) -> Tensor:
+        """Return the mean change of the logits, which are linear in the hidden state."""
+        return ((hidden.float() - self.hidden.float()) * self._mean_row).sum(-1)
+
+    def _over_likely_tokens(self, hidden: Tensor) -> Tensor:
+        """Return log Σ p·eᵈ over the likeliest tokens: part of a sum of positive terms, where logits are capped."""
+        likely = self.clean.log_probs.topk(min(_LIKELY, self.clean.log_probs.shape[-1]))
+        columns = []
+        for prompt, (log_probs, tokens) in enumerate(zip(*likely, strict=True)):
+            change = self.unembed.logits(hidden[:, prompt], tokens).float() - self.clean.logits[prompt, tokens]
+            columns.append((log_probs + change).logsumexp(-1))
+        return torch.stack(columns, dim=-1)
 
 
 @dataclass(frozen=True)
@@ -70,17 +83,16 @@ def compare_residuals(
     """
     hidden = unembed.hidden(residual)
     clean = clean_prediction(unembed.logits(hidden[0]), target)
-    mean = _Mean.of(clean, hidden[0], unembed)
+    shift = _Shift(clean, hidden[0], clean.log_probs.exp(), unembed)
     at_once = max(1, _ROWS_AT_ONCE // hidden.shape[1])
-    return clean, joined([_compare_rows(clean, mean, rows, unembed) for rows in hidden[1:].split(at_once)])
+    return clean, joined([_compare_rows(shift, rows) for rows in hidden[1:].split(at_once)])
 
 
-def _compare_rows(
-    clean: Clean, mean: "_Mean", hidden: Float[Tensor, "branches batch hidden"], unembed: Unembedding
-) -> Outcomes:
-    sums = _sum_over_vocabulary(clean, mean, hidden, unembed)
+def _compare_rows(shifts: _Shift, hidden: Float[Tensor, "branches batch embedding"]) -> Outcomes:
+    clean = shifts.clean
+    sums = _sum_over_vocabulary(shifts, hidden)
     if (sums.largest_rise > _LARGEST_RISE).any():
-        return joined([compare(clean, unembed.logits(one)) for one in hidden.split(1)])
+        return joined([compare(clean, shifts.unembed.logits(one)) for one in hidden.split(1)])
     wide = widest(hidden.device)
     change, curvature = sums.weighted_change.to(wide), sums.curvature.to(wide)
     divergence_with_change = torch.log1p(curvature + change)
@@ -93,8 +105,9 @@ def _compare_rows(
     )
 
 
-def _sum_over_vocabulary(clean: Clean, mean: "_Mean", hidden: Tensor, unembed: Unembedding) -> _Sums:
-    shift = mean.change(hidden)
+def _sum_over_vocabulary(shifts: _Shift, hidden: Float[Tensor, "branches batch embedding"]) -> _Sums:
+    clean, unembed = shifts.clean, shifts.unembed
+    shift = shifts.of(hidden)
     zero = clean.logit.new_zeros(hidden.shape[:2])
     sums = _Sums(shift, zero, zero.clone(), zero - torch.inf, zero - torch.inf, zero.clone(), zero.clone())
     for start in range(0, clean.logits.shape[-1], _TOKENS_AT_ONCE):
@@ -105,7 +118,7 @@ def _sum_over_vocabulary(clean: Clean, mean: "_Mean", hidden: Tensor, unembed: U
         _pick(sums.top1, logits, clean.top1 - start)
         change = logits.sub_(clean.logits[:, tokens]).sub_(shift[..., None])
         torch.maximum(sums.largest_rise, change.amax(-1), out=sums.largest_rise)
-        weights = mean.probabilities[:, tokens]
+        weights = shifts.probabilities[:, tokens]
         curvature = torch.expm1(change).sub_(change)
         sums.curvature.add_(curvature.mul_(weights).sum(-1))
         sums.weighted_change.add_(change.mul_(weights).sum(-1))
