@@ -23,13 +23,14 @@ check: .venv/dev ## lint, types, order of imports
 
 paper: .venv/core ## build paper/main.pdf from RUN=runs/... (needs latexmk and a LaTeX)
 	test -f $(RUN)/estimates.csv || $(MAKE) demo
-	cd paper && RUN=$(abspath $(RUN)) latexmk -pdf -interaction=nonstopmode -halt-on-error -quiet main.tex
+	ln -sfn $(abspath $(RUN)) paper/run
+	cd paper && latexmk -pdf -interaction=nonstopmode -halt-on-error -quiet main.tex
 
 wheel: .venv/dev ## build dist/*.whl
 	$(BIN)/python -m build --wheel
 
 clean: ## remove the environment and what was built; runs/ stays
-	rm -rf .venv dist build paper/*.aux paper/*.log paper/*.fls paper/*.fdb_latexmk paper/*.out paper/main.pdf
+	rm -rf .venv dist build paper/run paper/main.pdf paper/main.aux paper/main.log paper/main.fls paper/main.fdb_latexmk
 
 .venv/core: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ripplestats needs Python 3.11 or newer, this is %d.%d; call make PYTHON=python3.12" % sys.version_info[:2])'

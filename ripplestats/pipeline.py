@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ripplestats.fits.run_estimates import estimate_run
+from ripplestats.rendering.latex import latex_paragraphs
 from ripplestats.rendering.progress import progress
 from ripplestats.report.figures import write_figures
+from ripplestats.report.summary import summarise
 from ripplestats.report.tables import write_tables
 from ripplestats.store.atomic import storing, write_text
 from ripplestats.store.run_directory import Run, start_run
@@ -85,16 +87,20 @@ def sweep(
     return run
 
 
-def analyse(run: Run, *, n_boot: int = 2000, seed: int = 0) -> None:
-    """Write estimates.csv, tables and figures of a run, from its files alone."""
+def analyse(run: Run, *, n_boot: int = 2000, seed: int = 0) -> str:
+    """Write estimates.csv, tables, figures and summary.txt of a run, from its files alone; return the summary."""
     started = time.monotonic()
     estimates = estimate_run(run, n_boot=n_boot, seed=seed)
     write_text(run.path / "estimates.csv", estimates.to_csv(index=False))
     with storing(run.path):
         write_tables(run, estimates)
         write_figures(run, estimates)
+    text = summarise(run, estimates)
+    write_text(run.path / "summary.txt", f"{text}\n")
+    write_text(run.path / "tables" / "summary.tex", latex_paragraphs(text))
     timings = {**run.manifest.get("timings", {}), "analysis_s": round(time.monotonic() - started, 2)}
     run.update(timings=timings, analysis={"n_boot": n_boot, "seed": seed})
+    return text
 
 
 def _run_parts(run: Run, job: "Sweep", engine: Any) -> None:

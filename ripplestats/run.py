@@ -101,11 +101,9 @@ def _open(config: RunConfig) -> "Run":
 
 def _finish(run: "Run", config: RunConfig) -> None:
     from ripplestats.pipeline import analyse
-    from ripplestats.report.summary import summarise
 
     _say("estimating")
-    analyse(run, n_boot=config.bootstrap, seed=config.seed)
-    print(f"\n{summarise(run, run.estimates())}")
+    print(f"\n{analyse(run, n_boot=config.bootstrap, seed=config.seed)}")
 
 
 def _warn_of_fallback(option: str, asked: str, used: str, why: str) -> None:

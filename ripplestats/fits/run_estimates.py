@@ -28,6 +28,10 @@ _METHODS = {"bootstrap percentile": "document bootstrap, percentile", "bootstrap
 _MIXED_TERMS = {"Intercept": "mixed_intercept", "below": "mixed_slope_below", "above": "mixed_slope_above"}
 
 
+_SLOPES = ("below", "above", "sd below")
+_FIGURES = ("estimate", "std_error", "conf_low", "conf_high")
+
+
 def layer_curves(frame: pd.DataFrame, metric: str) -> DocumentCurves:
     """Return documents' curves by layer, preceded by their mean over all blocks but the first.
 
@@ -90,7 +94,7 @@ def _rows(terms: pd.DataFrame, named: dict[str, object]) -> pd.DataFrame:
             "layer": terms["group"].astype(str),
             "share": share,
             "method": terms["method"].map(_METHODS),
-            **{name: terms[name] for name in ("estimate", "std_error", "conf_low", "conf_high", "note")},
+            **{name: terms[name] for name in (*_FIGURES, "note")},
         }
     )
 
@@ -118,23 +122,27 @@ def mixed_rows(frame: pd.DataFrame, cell: dict[str, str], conf_level: float) -> 
 
 
 def _mixed_layer(layer: str, data: pd.DataFrame, conf_level: float) -> list[dict[str, object]]:
-    several = data["prompt_id"].nunique() > data["document_id"].nunique()
+    several = len(data["prompt_id"].unique()) > len(data["document_id"].unique())
+    # The optimiser wants numbers near one: effects in their own standard deviation, slopes per ten points.
+    unit = float(data["delta_logprob"].std()) or 1.0
+    scaled = data.assign(
+        y=data["delta_logprob"] / unit, below=data["below"] / KNOT_PERCENT, above=data["above"] / KNOT_PERCENT
+    )
     try:
         fit = mixed(
-            data, "delta_logprob ~ below + above", groups="document_id", re_formula="~ below",
+            scaled, "y ~ below + above", groups="document_id", re_formula="~ below",
             vc_formula={"prompt": "0 + C(prompt_id)"} if several else None, conf_level=conf_level,
         )  # fmt: skip
     except InputError as error:
-        blank = dict.fromkeys(("estimate", "std_error", "conf_low", "conf_high"), np.nan)
+        blank = dict.fromkeys(_FIGURES, np.nan)
         return [{"layer": layer, "quantity": name, **blank, "note": str(error)} for name in _MIXED_TERMS.values()]
-    terms = fit.tidy()
     note = " ".join(fit.notes[1:])
     return [
         {
             "layer": layer,
             "quantity": _MIXED_TERMS.get(row.term, f"mixed_{row.term.lower().replace(' ', '_')}"),
-            **{name: getattr(row, name) for name in ("estimate", "std_error", "conf_low", "conf_high")},
+            **{name: getattr(row, name) * unit / (KNOT_PERCENT if row.term in _SLOPES else 1.0) for name in _FIGURES},
             "note": note,
         }
-        for row in terms.itertuples()
+        for row in fit.tidy().itertuples()
     ]

@@ -55,7 +55,7 @@ def latex_table(frame: pd.DataFrame, *, caption: str, label: str, notes: Sequenc
         notes: plain text, one paragraph each.
         decimals: digits after the point.
     """
-    numeric = [column for column in frame.columns if frame[column].dtype.kind in "fiu"]
+    numeric = [column for column in frame.columns if _numeric(frame[column])]
     body = frame.copy()
     body.columns = [escape(str(column)) for column in frame.columns]
     style = body.style.format(lambda value: _cell(value, decimals)).hide(axis="index")
@@ -70,8 +70,21 @@ def latex_table(frame: pd.DataFrame, *, caption: str, label: str, notes: Sequenc
     return "\n".join([*lines, r"\end{table}", ""])
 
 
+def latex_paragraphs(text: str) -> str:
+    """Return plain text for TeX, a paragraph a line."""
+    return "\n\n".join(escape(line) for line in text.splitlines() if line) + "\n"
+
+
 def _joined(notes: Sequence[str]) -> str:
     return " ".join(escape(note) for note in notes if note)
+
+
+def _numeric(column: pd.Series) -> bool:
+    """Tell whether a column holds numbers, or text that starts with one (an estimate with its interval)."""
+    if column.dtype.kind in "fiu":
+        return True
+    texts = [value for value in column if isinstance(value, str) and value]
+    return bool(texts) and all(value.lstrip("−-")[:1].isdigit() and "." in value for value in texts)
 
 
 def _cell(value: object, decimals: int) -> str:

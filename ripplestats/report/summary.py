@@ -114,6 +114,6 @@ def _where(run: "Run", manifest: dict[str, Any]) -> str:
     timings, engine = manifest.get("timings", {}), manifest["engine"]
     spent = duration(timings.get("sweep_s", 0.0))
     return (
-        f"Engine {engine['used']}, {spent} of sweeping. In {run.path}: estimates.csv, tables/*.tex, "
-        "figures/*.pdf and .png, effects/*.parquet, prompts.parquet, manifest.json."
+        f"Engine {engine['used']}, {spent} of sweeping. In {run.path}: this summary, estimates.csv, "
+        "tables/*.tex, figures/*.pdf and .png, effects/*.parquet, prompts.parquet, manifest.json."
     )

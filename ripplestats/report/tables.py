@@ -2,8 +2,10 @@
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
+from ripplestats.fits.run_estimates import ALL_LAYERS, CELLS
 from ripplestats.rendering.latex import latex_table
 from ripplestats.report.wording import details, provenance
 from ripplestats.store.atomic import write_text
@@ -12,109 +14,108 @@ if TYPE_CHECKING:
     from ripplestats.store.run_directory import Run
 
 _METHOD = "document bootstrap, percentile"
-_UNDEFINED = "A dash: undefined; estimates.csv says why."
+_METRIC = "delta_logprob"
+_ROWS = (
+    "The mean over all blocks but the first for every arm, then each block of the first arm; the others are in "
+    "estimates.csv, and why a dash is undefined."
+)
 
 
 def write_tables(run: "Run", estimates: pd.DataFrame) -> None:
     """Write ``tables/*.tex`` of a run: thresholds, core fractions, mixed models."""
     manifest = run.manifest
+    level = f"{estimates['conf_level'].iloc[0]:.0%}"
     for name, (frame, caption, notes) in {
-        "thresholds": _thresholds(estimates),
-        "core_fraction": _core_fractions(estimates),
-        "mixed_model": _mixed_models(estimates),
+        "thresholds": _thresholds(estimates, level),
+        "core_fraction": _core_fractions(estimates, level),
+        "mixed_model": _mixed_models(estimates, level),
     }.items():
         table = latex_table(
             frame,
             caption=f"{caption} {provenance(manifest)}.",
             label=f"tab:{name.replace('_', '-')}",
-            notes=(*notes, details(manifest), f"Bootstrap: {_level(estimates)} intervals over documents. {_UNDEFINED}"),
-            decimals=2,
+            notes=(*notes, _ROWS, details(manifest)),
         )
         write_text(run.path / "tables" / f"{name}.tex", table)
 
 
-def _level(estimates: pd.DataFrame) -> str:
-    return f"{estimates['conf_level'].iloc[0]:.0%}"
-
-
-def _thresholds(estimates: pd.DataFrame) -> tuple[pd.DataFrame, str, tuple[str, ...]]:
-    rows = _percentile(estimates[estimates["quantity"].isin(["threshold", "slope_below", "slope_above"])])
-    wide = _wide(rows[rows["metric"] == "delta_logprob"], "quantity")
+def _thresholds(estimates: pd.DataFrame, level: str) -> tuple[pd.DataFrame, str, tuple[str, ...]]:
+    rows = estimates[(estimates["metric"] == _METRIC) & (estimates["method"] == _METHOD)]
+    wide = _wide(rows[rows["quantity"].isin(["threshold", "slope_below", "slope_above"])], "quantity")
     frame = _cells(wide).assign(
         **{
-            "threshold (%)": 100 * wide["estimate", "threshold"],
-            "low": 100 * wide["conf_low", "threshold"],
-            "high": 100 * wide["conf_high", "threshold"],
-            "slope below": wide["estimate", "slope_below"] / 100,
-            "slope above": wide["estimate", "slope_above"] / 100,
+            "threshold (% of neurons)": _with_interval(wide, "threshold", 100, 1),
+            "slope below": _with_interval(wide, "slope_below", 0.01, 3),
+            "slope above": _with_interval(wide, "slope_above", 0.01, 4),
         }
     )
     caption = "Threshold rate: break of the two-phase line through the mean change in log-probability."
-    notes = ("Exact global least squares; slopes in nats per percentage point of neurons replaced.",)
+    notes = (
+        "Exact global least squares. Slopes in nats per percentage point of neurons replaced.",
+        f"In brackets {level} intervals from resampling documents (percentile).",
+    )
     return frame, caption, notes
 
 
-def _core_fractions(estimates: pd.DataFrame) -> tuple[pd.DataFrame, str, tuple[str, ...]]:
-    rows = _percentile(estimates[estimates["quantity"].isin(["plateau", "core_fraction"])])
-    rows = rows[rows["metric"] == "delta_logprob"].assign(key=lambda f: f["share"].fillna(0.0))
-    wide = _wide(rows, "key")
-    columns = {
-        "plateau": wide["estimate", 0.0],
-        "low ": wide["conf_low", 0.0],
-        "high ": wide["conf_high", 0.0],
-    }
+def _core_fractions(estimates: pd.DataFrame, level: str) -> tuple[pd.DataFrame, str, tuple[str, ...]]:
+    rows = estimates[(estimates["metric"] == _METRIC) & (estimates["method"] == _METHOD)]
+    rows = rows[rows["quantity"].isin(["plateau", "core_fraction"])]
+    wide = _wide(rows.assign(key=rows["share"].fillna(0.0)), "key")
+    columns = {"plateau (nats)": _with_interval(wide, 0.0, 1, 3)}
     for share in sorted({key for _, key in wide.columns if key}):
-        columns |= {
-            f"{share:.0%} (% of neurons)": 100 * wide["estimate", share],
-            f"low {share:.0%}": 100 * wide["conf_low", share],
-            f"high {share:.0%}": 100 * wide["conf_high", share],
-        }
-    caption = "Plateau (nats) and core fraction: neurons replaced when the mean effect reaches shares of the plateau."
+        columns[f"{share:.0%} of it (%)"] = _with_interval(wide, share, 100, 1)
+    caption = "Plateau, and core fraction: the rate at which the mean effect reaches a share of the plateau."
     notes = (
-        "Plateau: mean change in log-probability over 10 to 90 %. "
-        "Core fractions from the isotonic mean curve through zero.",
+        "Plateau: mean change in log-probability over 10 to 90 % of neurons; core fractions in % of neurons. "
+        "Core fractions from the isotonic mean curve through zero; a dash where the plateau's interval holds zero.",
+        f"In brackets {level} intervals from resampling documents (percentile).",
     )
     return _cells(wide).assign(**columns), caption, notes
 
 
-def _mixed_models(estimates: pd.DataFrame) -> tuple[pd.DataFrame, str, tuple[str, ...]]:
-    rows = estimates[estimates["method"].str.startswith("MixedLM")]
-    rows = rows[~rows["quantity"].str.startswith("mixed_sd")]
-    notes = [
-        "Restricted maximum likelihood (statsmodels), Wald intervals; random intercept and slope of each document."
-    ]
-    notes.append("Slopes in nats per percentage point, below and above 10 % of neurons.")
-    warned = rows[rows["note"].fillna("") != ""]
-    for note, group in warned.groupby("note", sort=False):
-        notes.append(f"Layers {', '.join(dict.fromkeys(group['layer']))}: {note}")
+def _mixed_models(estimates: pd.DataFrame, level: str) -> tuple[pd.DataFrame, str, tuple[str, ...]]:
+    names = {"mixed_intercept": "intercept", "mixed_slope_below": "slope below", "mixed_slope_above": "slope above"}
+    rows = estimates[estimates["quantity"].isin(list(names))]
+    caption = "Mixed-effects model of the change in log-probability (nats) on the rate."
     if rows.empty:
-        empty = pd.DataFrame({"layer": [], "intercept": []})
-        return empty, "Mixed-effects model of the change in log-probability: needs the arm top.", ()
+        return pd.DataFrame({"layer": ["none"]}), f"{caption} The arm top was not run.", ()
     wide = _wide(rows, "quantity")
-    frame = _cells(wide)
-    for quantity, name in {
-        "mixed_intercept": "intercept", "mixed_slope_below": "slope below", "mixed_slope_above": "slope above",
-    }.items():  # fmt: skip
-        frame[name] = wide["estimate", quantity]
-        frame[f"{name}: low"] = wide["conf_low", quantity]
-        frame[f"{name}: high"] = wide["conf_high", quantity]
-    return frame, "Mixed-effects model of the change in log-probability on the rate.", tuple(notes)
-
-
-def _percentile(rows: pd.DataFrame) -> pd.DataFrame:
-    return rows[rows["method"] == _METHOD]
+    frame = _cells(wide).assign(**{name: _with_interval(wide, key, 1, 4) for key, name in names.items()})
+    notes = [
+        "Restricted maximum likelihood (statsmodels), random intercept and slope of each document; slopes per percentage "
+        f"point below and above 10 % of neurons. In brackets {level} Wald intervals."
+    ]
+    warned = rows[rows["note"].fillna("") != ""]
+    for trouble, word in {"Not converged": "converge", "On the boundary": "boundary"}.items():
+        layers = dict.fromkeys(warned.loc[warned["note"].str.contains(word), "layer"])
+        if layers:
+            notes.append(f"{trouble} (statsmodels' words are in estimates.csv): layers {', '.join(layers)}.")
+    return frame, caption, tuple(notes)
 
 
 def _wide(rows: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Put a quantity's estimate and limits side by side: one row an arm, replacement, site and layer."""
-    order = pd.unique(rows["layer"])
-    rows = rows.assign(layer=pd.Categorical(rows["layer"], categories=order, ordered=True))
-    keys = ["arm", "replacement", "site", "layer"]
+    """Put a quantity's estimate and limits side by side: the overall row of every cell, then the first cell's layers."""
+    first = (rows[CELLS] == rows[CELLS].iloc[0]).all(axis=1)
+    rows = rows[(rows["layer"] == ALL_LAYERS) | first]
+    keys = [*CELLS, "layer"]
+    order = {key: number for number, key in enumerate(dict.fromkeys(rows[keys].itertuples(index=False, name=None)))}
     wide = rows.set_index([*keys, column])[["estimate", "conf_low", "conf_high"]].unstack(column)
-    return wide.sort_index().reset_index(level=keys, col_level=0)
+    places = [(key[-1] != ALL_LAYERS, order[key]) for key in wide.index]
+    wide = wide.iloc[sorted(range(len(wide)), key=places.__getitem__)]
+    return wide.reset_index(level=keys, col_level=0)
 
 
 def _cells(wide: pd.DataFrame) -> pd.DataFrame:
     """Return the columns that name a row, those that never change left out."""
-    names = pd.DataFrame({key: wide[key].astype(str).squeeze() for key in ("arm", "replacement", "site", "layer")})
+    names = pd.DataFrame({key: wide[key].to_numpy(str).ravel() for key in (*CELLS, "layer")})
     return names[[key for key in names if key == "layer" or len(set(names[key])) > 1]]
+
+
+def _with_interval(wide: pd.DataFrame, key: object, scale: float, decimals: int) -> list[str]:
+    """Return ``estimate [low, high]`` as text, and nothing where it is undefined."""
+    found = []
+    for value, low, high in zip(*(wide[name, key] for name in ("estimate", "conf_low", "conf_high")), strict=True):
+        numbers = [f"{scale * one:.{decimals}f}".replace("-", "−") for one in (value, low, high)]
+        limits = f" [{numbers[1]}, {numbers[2]}]" if np.isfinite(low) and np.isfinite(high) else ""
+        found.append(f"{numbers[0]}{limits}" if np.isfinite(value) else "")
+    return found
