@@ -9,7 +9,7 @@ import urllib.request
 from functools import lru_cache
 
 #: How long to wait for the hub's first answer, seconds.
-PROBE_SECONDS = 3.0
+PROBE_SECONDS = 2.5
 
 
 @lru_cache(maxsize=8)

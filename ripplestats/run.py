@@ -56,18 +56,23 @@ def _swept(config: RunConfig) -> "Run":
     from ripplestats.model.load import load_model
     from ripplestats.model.sites import parse_site_names
     from ripplestats.pipeline import sweep
-    from ripplestats.prompts.sampling import load_prompts
+    from ripplestats.prompts.corpora import open_corpus
+    from ripplestats.prompts.sampling import draw_prompts
 
+    # First of all, whether the text can be had: a person should know within seconds that something else is used.
+    corpus = open_corpus(config.dataset, fallback=config.fallback, text_column=config.text_column)
+    origin = corpus.provenance
+    _warn_of_fallback("--dataset", config.dataset, origin.used, origin.fallback)
     model = load_model(
         config.model, device=config.device, dtype=config.dtype, revision=config.revision, fallback=config.fallback,
         sites=parse_site_names(config.neuron_modules) if config.neuron_modules else None, say=_say,
     )  # fmt: skip
     _warn_of_fallback("--model", config.model, model.used, model.fallback)
-    prompts = load_prompts(
-        config.dataset, config.prompts, config.context, tokenizer=model.tokenizer, seed=config.seed,
-        per_document=config.per_document, fallback=config.fallback, text_column=config.text_column,
+    prompts = draw_prompts(
+        corpus, config.prompts, config.context, tokenizer=model.tokenizer, seed=config.seed,
+        per_document=config.per_document,
     )  # fmt: skip
-    _introduce(model, prompts, config)
+    _introduce(model, prompts)
     return sweep(
         model, prompts, out=config.folder, rates=config.rates, arms=config.arms, replacement=config.replacement,
         site=config.site, layers=config.layers, engine=config.engine, batch_size=config.batch_size, seed=config.seed,
@@ -77,9 +82,8 @@ def _swept(config: RunConfig) -> "Run":
     )  # fmt: skip
 
 
-def _introduce(model: "Model", prompts: "PromptTable", config: RunConfig) -> None:
+def _introduce(model: "Model", prompts: "PromptTable") -> None:
     origin = prompts.provenance
-    _warn_of_fallback("--dataset", config.dataset, origin.used, origin.fallback)
     for note in origin.notes:
         _say(f"note: {note}")
     _say(

@@ -1,16 +1,17 @@
-"""One intervention as a value, and many of them applied to the same activations."""
+"""One intervention as a value. No tensors: the command line is checked against these names before torch is loaded."""
 
-from collections.abc import Sequence
+import math
 from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
 
-import torch
-from jaxtyping import Float, Int
-from torch import Tensor
-
-from ripplestats.errors import NonFiniteError
-from ripplestats.intervention.replacement import Replacement, replace, replacement_value
-from ripplestats.intervention.selection import Arm, chosen, neuron_ranks
 from ripplestats.model.sites import Site
+
+Arm = Literal["top", "bottom", "magnitude", "random", "keep_top"]
+ARMS: tuple[Arm, ...] = ("top", "bottom", "magnitude", "random", "keep_top")
+
+Replacement = Literal["median", "mean", "zero", "resample"]
+REPLACEMENTS: tuple[Replacement, ...] = ("median", "mean", "zero", "resample")
 
 
 @dataclass(frozen=True)
@@ -23,31 +24,11 @@ class Branch:
     k: int
 
 
-def intervene(
-    activations: Float[Tensor, "batch neurons"],
-    branches: Sequence[Branch],
-    random_ranks: Int[Tensor, "batch neurons"] | None = None,
-    donor: Float[Tensor, "batch neurons"] | None = None,
-) -> Float[Tensor, "branches batch neurons"]:
-    """Return the activations as each branch would leave them.
+def dose(rate: Fraction, n_neurons: int) -> int:
+    """Return ``floor(rate · n_neurons)`` exactly (``int(0.29 * 100)`` is 28).
 
     Args:
-        activations: a site's values at the last token in the clean run.
-        branches: interventions, all at this site.
-        random_ranks: the order of the random arm, where a branch needs it.
-        donor: the same site's values on another prompt, where a branch resamples.
-
-    Raises:
-        NonFiniteError: an activation is infinite or not a number, so that the neurons have no order.
+        rate: a share between 0 and 1.
+        n_neurons: number of neurons at the site.
     """
-    if not torch.isfinite(activations).all():
-        raise NonFiniteError("the model's MLP activations are not finite numbers; try --dtype float32")
-    arms = {branch.arm for branch in branches}
-    replacements = {branch.replacement for branch in branches}
-    ranks = {arm: neuron_ranks(activations, arm, random_ranks) for arm in arms}
-    values = {name: replacement_value(activations, name, donor) for name in replacements}
-    edited = [
-        replace(activations, chosen(ranks[branch.arm], branch.k, branch.arm), values[branch.replacement])
-        for branch in branches
-    ]
-    return torch.stack(edited)
+    return math.floor(rate * n_neurons)

@@ -1,15 +1,11 @@
 """What the chosen neurons are set to."""
 
-from typing import Literal
-
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from ripplestats.intervention.branches import Replacement
 from ripplestats.intervention.selection import lower_median
-
-Replacement = Literal["median", "mean", "zero", "resample"]
-REPLACEMENTS: tuple[Replacement, ...] = ("median", "mean", "zero", "resample")
 
 
 def replacement_value(

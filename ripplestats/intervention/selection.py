@@ -4,27 +4,12 @@ An arm puts the neurons of a site in an order; at dose k it replaces the first k
 So the sets of one arm are nested in the rate. Ties go to the lower neuron index.
 """
 
-import math
-from fractions import Fraction
-from typing import Literal
-
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-Arm = Literal["top", "bottom", "magnitude", "random", "keep_top"]
-ARMS: tuple[Arm, ...] = ("top", "bottom", "magnitude", "random", "keep_top")
-
-
-def dose(rate: Fraction, n_neurons: int) -> int:
-    """Return ``floor(rate · n_neurons)`` exactly (``int(0.29 * 100)`` is 28).
-
-    Args:
-        rate: a share between 0 and 1.
-        n_neurons: number of neurons at the site.
-    """
-    return math.floor(rate * n_neurons)
+from ripplestats.intervention.branches import Arm
 
 
 def neuron_ranks(

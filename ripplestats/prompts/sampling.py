@@ -36,7 +36,7 @@ def load_prompts(
     fallback: bool = True,
     text_column: str | None = None,
 ) -> PromptTable:
-    """Draw ``n`` prompts from a corpus.
+    """Open a corpus and draw ``n`` prompts from it.
 
     Args:
         name: a named corpus, ``owner/name[:config[:split]]``, or a local file or folder.
@@ -56,10 +56,23 @@ def load_prompts(
         DatasetError: the corpus cannot be read, or holds fewer than 8 usable prompts.
         HubError: the hub cannot be reached and ``fallback`` is off.
     """
+    corpus = open_corpus(name, fallback=fallback, text_column=text_column)
+    return draw_prompts(corpus, n, context, tokenizer=tokenizer, seed=seed, per_document=per_document)
+
+
+def draw_prompts(
+    corpus: Corpus,
+    n: int = 64,
+    context: int = 32,
+    *,
+    tokenizer: "PreTrainedTokenizerBase",
+    seed: int = 0,
+    per_document: int = 1,
+) -> PromptTable:
+    """Draw ``n`` prompts from a corpus that is already open; arguments and errors are those of ``load_prompts``."""
     for option, value in (("--prompts", n), ("--context", context), ("--per-document", per_document)):
         if value < 1:
             raise InputError(f"{option} {value} must be at least 1")
-    corpus = open_corpus(name, fallback=fallback, text_column=text_column)
     skipped: Counter[str] = Counter()
     rows: list[Prompt] = []
     for number, document in enumerate(_shuffled(corpus, seed)):
@@ -74,7 +87,7 @@ def load_prompts(
     notes = _notes(rows[:n], n, context, skipped)
     if len(rows) < MINIMUM_PROMPTS:
         raise DatasetError(
-            f"--dataset {name!r} gives {len(rows)} usable prompts, at least {MINIMUM_PROMPTS} are needed"
+            f"--dataset {corpus.provenance.requested!r} gives {len(rows)} usable prompts, at least {MINIMUM_PROMPTS} are needed"
             + (f" ({'; '.join(notes)})" if notes else "")
         )
     return PromptTable(tuple(rows[:n]), replace(corpus.provenance, notes=notes))

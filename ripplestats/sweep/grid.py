@@ -7,9 +7,7 @@ from fractions import Fraction
 from typing import TypeVar
 
 from ripplestats.errors import InputError
-from ripplestats.intervention.branches import Branch
-from ripplestats.intervention.replacement import REPLACEMENTS, Replacement
-from ripplestats.intervention.selection import ARMS, Arm, dose
+from ripplestats.intervention.branches import ARMS, REPLACEMENTS, Arm, Branch, Replacement, dose
 from ripplestats.model.sites import SITES, Site
 
 Name = TypeVar("Name", bound=str)

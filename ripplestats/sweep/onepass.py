@@ -18,7 +18,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ripplestats.errors import EngineError
-from ripplestats.intervention.branches import Branch, intervene
+from ripplestats.intervention.branches import Branch
+from ripplestats.intervention.edit import intervene
 from ripplestats.intervention.hooks import editing
 from ripplestats.model.load import Model
 from ripplestats.model.sites import Site

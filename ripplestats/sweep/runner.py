@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from ripplestats.errors import EngineError, InputError, NonFiniteError
-from ripplestats.intervention.branches import Branch
-from ripplestats.intervention.selection import dose
+from ripplestats.intervention.branches import Branch, dose
 from ripplestats.model.load import Model
 from ripplestats.model.sites import Site
 from ripplestats.prompts.table import Prompt, PromptTable

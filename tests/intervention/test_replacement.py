@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from ripplestats.errors import NonFiniteError
-from ripplestats.intervention.branches import Branch, intervene
-from ripplestats.intervention.replacement import REPLACEMENTS, replacement_value
-from ripplestats.intervention.selection import ARMS, chosen, lower_median, neuron_ranks, random_ranks
+from ripplestats.intervention.branches import ARMS, REPLACEMENTS, Branch
+from ripplestats.intervention.edit import intervene
+from ripplestats.intervention.replacement import replacement_value
+from ripplestats.intervention.selection import chosen, lower_median, neuron_ranks, random_ranks
 
 # Small integers: shifts and scales of them are exact, and ties are common.
 VALUES = st.integers(-20, 20).map(float)

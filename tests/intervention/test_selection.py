@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from ripplestats.intervention.selection import ARMS, chosen, dose, lower_median, neuron_ranks, random_ranks
+from ripplestats.intervention.branches import ARMS, dose
+from ripplestats.intervention.selection import chosen, lower_median, neuron_ranks, random_ranks
 
 VALUES = st.floats(-50, 50, width=32)
 ROWS = hnp.arrays(np.float32, hnp.array_shapes(min_dims=2, max_dims=2, max_side=12), elements=VALUES)
