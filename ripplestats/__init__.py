@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from ripplestats.fits.result import FitResult
     from ripplestats.fits.run_estimates import estimate_run
     from ripplestats.fits.segmented import segmented
+    from ripplestats.hypotheses.breaks import break_test
+    from ripplestats.hypotheses.equivalence import equivalence
+    from ripplestats.hypotheses.run_claims import claims
     from ripplestats.model.load import Model, load_model
     from ripplestats.model.sites import SiteNames
     from ripplestats.pipeline import analyse, sweep
@@ -39,7 +42,10 @@ _HOMES = {
     "Run": "ripplestats.store.run_directory",
     "SiteNames": "ripplestats.model.sites",
     "analyse": "ripplestats.pipeline",
+    "break_test": "ripplestats.hypotheses.breaks",
+    "claims": "ripplestats.hypotheses.run_claims",
     "core_fraction": "ripplestats.fits.core",
+    "equivalence": "ripplestats.hypotheses.equivalence",
     "estimate_run": "ripplestats.fits.run_estimates",
     "load_model": "ripplestats.model.load",
     "load_prompts": "ripplestats.prompts.sampling",
@@ -58,7 +64,10 @@ __all__ = [
     "Run",
     "SiteNames",
     "analyse",
+    "break_test",
+    "claims",
     "core_fraction",
+    "equivalence",
     "estimate_run",
     "load_model",
     "load_prompts",

@@ -84,6 +84,12 @@ class BreakDesign:
         parts = [self._fit(curves[start : start + _CURVES_AT_ONCE]) for start in range(0, len(curves), _CURVES_AT_ONCE)]
         return BreakFit(*(np.concatenate([getattr(part, name) for part in parts]) for name in vars(parts[0])))
 
+    def line(self, curves: Floats) -> Floats:
+        """Return the best straight line through each row of ``curves``, at the doses."""
+        basis = self._line[0]
+        fitted: Floats = (curves * self._root) @ basis @ basis.T / self._root
+        return fitted
+
     def _fit(self, curves: Floats) -> BreakFit:
         weighted = curves * self._root
         # Residuals of the straight line: what is left to explain is small where a break hardly helps.

@@ -134,7 +134,7 @@ def _estimates(
         blank = np.full((len(curves.groups), 1 + len(shares)), np.nan)
         nothing = Interval(blank, (blank, blank), (blank, blank), blank)
         return blank, nothing, [[why] * (1 + len(shares)) for _ in curves.groups]
-    statistic = _statistic(curves, weights, np.array(shares))
+    statistic = core_statistic(curves, weights, np.array(shares))
     estimate = statistic(curves.pooled())
     found = bootstrap(curves, statistic, resamples, conf_level)
     notes = []
@@ -145,7 +145,9 @@ def _estimates(
     return estimate, found, notes
 
 
-def _statistic(curves: DocumentCurves, weights: Floats, shares: Floats) -> Callable[[Floats], Floats]:
+def core_statistic(curves: DocumentCurves, weights: Floats, shares: Floats) -> Callable[[Floats], Floats]:
+    """Return the function that takes mean curves to plateau and core fractions: n × (1 + shares)."""
+
     def statistic(rows: Floats) -> Floats:
         level = rows @ weights
         fitted = isotonic(rows, curves.dose_weights)

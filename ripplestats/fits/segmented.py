@@ -96,7 +96,7 @@ def segmented_terms(
         if name not in ("percentile", "bca"):
             raise InputError(f"interval={name!r} is not known; allowed: percentile, bca")
     pooled = curves.pooled()
-    notes = [_undefined(curves, row) for row in pooled]
+    notes = [undefined_break(curves, row) for row in pooled]
     fitted = len(curves.x) >= MINIMUM_DOSES
     estimate = _terms(curves)(pooled) if fitted else np.full((len(pooled), 4), np.nan)
     found = bootstrap(curves, _terms(curves), resamples, conf_level) if fitted else None
@@ -131,7 +131,7 @@ def _terms(curves: DocumentCurves) -> Callable[[Floats], Floats]:
     return statistic
 
 
-def _undefined(curves: DocumentCurves, curve: Floats) -> str:
+def undefined_break(curves: DocumentCurves, curve: Floats) -> str:
     """Say why the break of a mean curve is undefined, or nothing if it is not."""
     if len(curves.x) < MINIMUM_DOSES:
         return f"undefined: {len(curves.x)} doses, at least {MINIMUM_DOSES} are needed"

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 _METHODS = ("document bootstrap, percentile",)
 
 
-def summarise(run: "Run", estimates: pd.DataFrame) -> str:
-    """Return the findings of a run: threshold, core fractions, first block, what was used, where things are."""
+def summarise(run: "Run", estimates: pd.DataFrame, claims: pd.DataFrame) -> str:
+    """Return the findings of a run: threshold, core, first block, claims, what was used, where things are."""
     manifest = run.manifest
     data = manifest["dataset"]
     lines = [
@@ -31,7 +31,7 @@ def summarise(run: "Run", estimates: pd.DataFrame) -> str:
     cell = estimates[estimates["arm"] == ("top" if "top" in arms else arms[0])]
     cell = cell[(cell["replacement"] == cell["replacement"].iloc[0]) & (cell["site"] == cell["site"].iloc[0])]
     cell = cell[(cell["metric"].isin(["delta_logprob", "top1_changed"])) & cell["method"].isin(_METHODS)]
-    lines += [_threshold(cell), *_core(cell), *_first_block(cell), *_other_arms(estimates, arms), ""]
+    lines += [_threshold(cell), *_core(cell), *_first_block(cell), *_other_arms(estimates, arms), "", *_claims(claims)]
     lines += [_where(run, manifest)]
     return "\n".join(line for line in lines)
 
@@ -110,10 +110,25 @@ def _other_arms(estimates: pd.DataFrame, arms: list[str]) -> list[str]:
     ]
 
 
+def _claims(claims: pd.DataFrame) -> list[str]:
+    if claims.empty:
+        return []
+    lines = ["The research note's claims (over all blocks but the first, but claim 4; then by block, where tested):"]
+    for name, rows in claims.groupby("claim", sort=False):
+        overall = rows[rows["layer"] == ALL_LAYERS]
+        blocks = rows[rows["layer"] != ALL_LAYERS]
+        counts = blocks["decision"].value_counts()
+        words = ", ".join(f"{word} {counts.get(word, 0)}" for word in ("supported", "refuted", "undecided"))
+        one = overall if len(overall) else blocks
+        tail = f" (blocks: {words})" if len(overall) and len(blocks) else ""
+        lines.append(f"  {name}: {one['decision'].iloc[0]}{tail}")
+    return [*lines, ""]
+
+
 def _where(run: "Run", manifest: dict[str, Any]) -> str:
     timings, engine = manifest.get("timings", {}), manifest["engine"]
     spent = duration(timings.get("sweep_s", 0.0))
     return (
-        f"Engine {engine['used']}, {spent} of sweeping. In {run.path}: this summary, estimates.csv, "
+        f"Engine {engine['used']}, {spent} of sweeping. In {run.path}: this summary, estimates.csv, claims.csv, "
         "tables/*.tex, figures/*.pdf and .png, effects/*.parquet, prompts.parquet, manifest.json."
     )

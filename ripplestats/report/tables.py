@@ -21,20 +21,21 @@ _ROWS = (
 )
 
 
-def write_tables(run: "Run", estimates: pd.DataFrame) -> None:
-    """Write ``tables/*.tex`` of a run: thresholds, core fractions, mixed models."""
+def write_tables(run: "Run", estimates: pd.DataFrame, claims: pd.DataFrame) -> None:
+    """Write ``tables/*.tex`` of a run: thresholds, core fractions, mixed models, claims."""
     manifest = run.manifest
     level = f"{estimates['conf_level'].iloc[0]:.0%}"
     for name, (frame, caption, notes) in {
         "thresholds": _thresholds(estimates, level),
         "core_fraction": _core_fractions(estimates, level),
         "mixed_model": _mixed_models(estimates, level),
+        "claims": _claims(claims),
     }.items():
         table = latex_table(
             frame,
             caption=f"{caption} {provenance(manifest)}.",
             label=f"tab:{name.replace('_', '-')}",
-            notes=(*notes, _ROWS, details(manifest)),
+            notes=(*notes, *([] if name == "claims" else [_ROWS]), details(manifest)),
         )
         write_text(run.path / "tables" / f"{name}.tex", table)
 
@@ -91,6 +92,38 @@ def _mixed_models(estimates: pd.DataFrame, level: str) -> tuple[pd.DataFrame, st
         if layers:
             notes.append(f"{trouble} (statsmodels' words are in estimates.csv): layers {', '.join(layers)}.")
     return frame, caption, tuple(notes)
+
+
+def _claims(claims: pd.DataFrame) -> tuple[pd.DataFrame, str, tuple[str, ...]]:
+    caption = "The research note's claims, and what this run says of each."
+    if claims.empty:
+        return pd.DataFrame({"claim": ["none: they need the arm top with the median"]}), caption, ()
+    rows = []
+    for name, group in claims.groupby("claim", sort=False):
+        overall = group[group["layer"] == ALL_LAYERS]
+        blocks = group[group["layer"] != ALL_LAYERS]
+        one = (overall if len(overall) else blocks).iloc[0]
+        counts = blocks["decision"].value_counts()
+        shown = f"{one['estimate']:.3f} [{one['conf_low']:.3f}, {one['conf_high']:.3f}]".replace("-", "−")
+        rows.append(
+            {
+                "claim": name,
+                "estimate": shown if np.isfinite(one["estimate"]) else "",
+                "limit": f"{one['margin']:g}",
+                "p": "" if np.isnan(one["p_value"]) else f"{one['p_value']:.2g}",
+                "decision": one["decision"],
+                "blocks": "/".join(str(counts.get(word, 0)) for word in ("supported", "refuted", "undecided"))
+                if len(overall)
+                else "",
+            }
+        )
+    notes = (
+        "Over all blocks but the first; claim 4: block 0 against the others. Shares of neurons or nats; limit: the margin "
+        "or bound of the claim. Blocks: how many by themselves are supported/refuted/undecided. Intervals are 95 %, "
+        "those of claim 1 90 % (two one-sided tests at 5 %); p-values of single blocks, adjusted by Holm's method, and "
+        "the nulls in words are in claims.csv.",
+    )
+    return pd.DataFrame(rows), caption, notes
 
 
 def _wide(rows: pd.DataFrame, column: str) -> pd.DataFrame:

@@ -57,3 +57,9 @@ ESTIMATES = (
     "quantity", "arm", "replacement", "site", "metric", "layer", "share", "method", "estimate", "std_error",
     "conf_low", "conf_high", "conf_level", "n_prompts", "n_documents", "note",
 )  # fmt: skip
+
+#: Columns of claims.csv; the null is said in words.
+CLAIM_COLUMNS = (
+    "claim", "layer", "null", "statistic", "df", "p_value", "p_adjusted", "adjustment", "estimate", "conf_low",
+    "conf_high", "decision", "margin",
+)  # fmt: skip

@@ -1,0 +1,1 @@
+"""Estimates → decisions on claims that were written down before."""

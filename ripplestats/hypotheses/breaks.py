@@ -1,0 +1,91 @@
+"""Does a dose–response curve have a break at all? Sup-F with documents resampled under the straight line."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ripplestats.errors import InputError
+from ripplestats.fits.bootstrap import MINIMUM_DOCUMENTS, resample_documents
+from ripplestats.fits.breakpoint import MINIMUM_DOSES, BreakDesign
+from ripplestats.fits.curves import DocumentCurves, Floats, document_curves
+from ripplestats.fits.result import TERMS, FitResult
+from ripplestats.rendering.charts import draw_curves
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+
+def break_test(
+    frame: "pd.DataFrame",
+    *,
+    y: str,
+    x: str,
+    cluster: str,
+    by: str | None = None,
+    n_boot: int = 2000,
+    seed: int = 0,
+) -> FitResult:
+    """Test the null that the mean dose–response curve is a straight line against one break anywhere.
+
+    Args:
+        frame: one row a prompt, dose and group; every document has every dose.
+        y, x, cluster, by: columns of effect, dose, document, and group (None for one curve).
+        n_boot, seed: of the bootstrap over documents.
+
+    Returns:
+        The term ``break`` for each group: ``estimate`` is the breakpoint, ``statistic`` the largest F over breakpoints.
+
+    Raises:
+        InputError: the frame is not balanced, or has too few doses or documents.
+    """
+    import pandas as pd
+
+    curves = document_curves(frame, y=y, x=x, cluster=cluster, by=by)
+    if len(curves.x) < MINIMUM_DOSES or curves.n_documents < MINIMUM_DOCUMENTS:
+        raise InputError(f"a break test needs {MINIMUM_DOSES} doses and {MINIMUM_DOCUMENTS} documents")
+    fit = BreakDesign(curves.x, curves.dose_weights).fit(curves.pooled())
+    statistic, p_value = sup_f(curves, n_boot, np.random.default_rng(seed))
+    blank = np.full(len(curves.groups), np.nan)
+    columns = ("break", fit.breakpoint, blank, statistic, p_value, blank, blank, "")
+    terms = pd.DataFrame(dict(zip(TERMS, columns, strict=True)))
+    if by:
+        terms.insert(0, by, list(curves.groups))
+    marks = dict(zip(curves.groups, fit.breakpoint.tolist(), strict=True))
+
+    def draw(ax: "Axes") -> None:
+        draw_curves(ax, curves.x, curves.pooled(), curves.groups, marks=marks, x_label=x, y_label=y)
+
+    return FitResult(
+        title=f"Break of {y} on {x}",
+        terms=terms,
+        conf_level=np.nan,
+        n_prompts=curves.n_prompts,
+        n_documents=curves.n_documents,
+        notes=(f"Sup-F against a straight line, {n_boot} resamples of documents under it (seed {seed}).",),
+        draw=draw,
+    )
+
+
+def sup_f(curves: DocumentCurves, n_boot: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """Return the largest F over breakpoints and its bootstrap p-value for each group.
+
+    The null is imposed by moving all documents' curves by the same amount, so that their mean is its own best straight
+    line; their spread and correlation between doses stay as they are. p = (1 + #{F* ≥ F}) / (1 + replicates).
+    """
+    design = BreakDesign(curves.x, curves.dose_weights)
+    pooled = curves.pooled()
+    observed = _f(design, pooled)
+    weights = resample_documents(curves.n_documents, n_boot, rng).bootstrap
+    under_null = curves.pooled(weights) - pooled + design.line(pooled)
+    replicates = _f(design, under_null.reshape(-1, pooled.shape[1])).reshape(n_boot, -1)
+    return observed, (1 + (replicates >= observed).sum(axis=0)) / (1 + n_boot)
+
+
+def _f(design: BreakDesign, rows: Floats) -> Floats:
+    """F of the two-phase line (four parameters) against the straight one (two)."""
+    fit = design.fit(rows)
+    freedom = len(design.x) - 4
+    with np.errstate(divide="ignore", invalid="ignore"):
+        statistic: Floats = (fit.residual_ss_line - fit.residual_ss) / 2 / (fit.residual_ss / max(freedom, 1))
+    return np.nan_to_num(statistic, nan=0.0)

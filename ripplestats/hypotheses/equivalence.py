@@ -1,0 +1,74 @@
+"""Are the effects at two doses the same, within a margin? Two one-sided tests over documents."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ripplestats.errors import InputError
+from ripplestats.fits.curves import document_curves
+from ripplestats.fits.result import TERMS, FitResult
+from ripplestats.hypotheses.contrasts import contrast_of_doses, nearest_dose
+from ripplestats.hypotheses.decisions import within_margin
+from ripplestats.rendering.charts import draw_curves
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+
+def equivalence(
+    frame: "pd.DataFrame",
+    *,
+    y: str,
+    x: str,
+    cluster: str,
+    by: str | None = None,
+    at: tuple[float, float] = (0.1, 0.9),
+    margin: float = 0.05,
+    alpha: float = 0.05,
+) -> FitResult:
+    """Test whether the mean effects at two doses differ by less than a margin.
+
+    Args:
+        frame: one row a prompt, dose and group; every document has every dose.
+        y, x, cluster, by: columns of effect, dose, document, and group (None for one curve).
+        at: the two doses; the nearest of the grid are used, at most a tenth away.
+        margin: in units of y.
+        alpha: size of each one-sided test; the interval is the 1 − 2·alpha one.
+
+    Returns:
+        The term ``difference`` (second dose minus first) for each group. ``statistic`` and ``p_value`` are those of
+        the weaker one-sided test; ``note`` is the decision.
+
+    Raises:
+        InputError: the grid has no dose near one of ``at``, or an argument is not allowed.
+    """
+    import pandas as pd
+
+    if margin <= 0 or not 0 < alpha < 0.5:
+        raise InputError(f"margin={margin} must be positive and alpha={alpha} between 0 and 0.5")
+    curves = document_curves(frame, y=y, x=x, cluster=cluster, by=by)
+    weights = nearest_dose(curves.x, at[1]) - nearest_dose(curves.x, at[0])
+    if not np.isfinite(weights).all():
+        raise InputError(f"at={at}: the doses of column {x!r} have none within a tenth of one of these")
+    found = contrast_of_doses(curves, weights)
+    statistic, p_value = found.two_one_sided_tests(margin)
+    low, high = found.interval(1 - 2 * alpha)
+    decisions = [within_margin(*limits, margin) for limits in zip(low, high, strict=True)]
+    columns = ("difference", found.estimate, found.std_error, statistic, p_value, low, high, decisions)
+    terms = pd.DataFrame(dict(zip(TERMS, columns, strict=True)))
+    if by:
+        terms.insert(0, by, list(curves.groups))
+
+    def draw(ax: "Axes") -> None:
+        draw_curves(ax, curves.x, curves.pooled(), curves.groups, marks={}, x_label=x, y_label=y)
+
+    return FitResult(
+        title=f"Equivalence of {y} at {at[0]:g} and {at[1]:g} of {x}, margin {margin:g}",
+        terms=terms,
+        conf_level=1 - 2 * alpha,
+        n_prompts=curves.n_prompts,
+        n_documents=curves.n_documents,
+        notes=(f"Two one-sided t tests over documents; {1 - 2 * alpha:.0%} intervals. A note is the decision.",),
+        draw=draw,
+    )

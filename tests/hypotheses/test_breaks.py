@@ -1,0 +1,70 @@
+"""The sup-F test, and the equivalence test on frames."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ripplestats.errors import InputError
+from ripplestats.fits.curves import DocumentCurves
+from ripplestats.hypotheses.breaks import break_test, sup_f
+from ripplestats.hypotheses.equivalence import equivalence
+
+X = np.array([0.002, 0.01, 0.02, 0.03, 0.045, 0.06, 0.1, 0.2, 0.5, 0.9])
+
+
+def simulated(rng: np.random.Generator, n: int, slope_change: float, break_at: float = 0.05) -> DocumentCurves:
+    level = rng.standard_t(5, (n, 1)) * 0.1
+    noise = rng.standard_t(5, (n, len(X))) * 0.03
+    values = level + 0.1 * X + slope_change * np.minimum(X, break_at) + noise
+    return DocumentCurves(X, np.ones(len(X)), values[:, None], np.ones(n), ("all",))
+
+
+def frame_of(curves: DocumentCurves) -> pd.DataFrame:
+    documents, doses = np.meshgrid(np.arange(curves.n_documents), X, indexing="ij")
+    columns = {"y": curves.values[:, 0].ravel(), "x": doses.ravel(), "document": documents.ravel()}
+    return pd.DataFrame(columns)
+
+
+def test_the_size_of_the_break_test_is_its_level() -> None:
+    rng = np.random.default_rng(0)
+    p_values = np.array([sup_f(simulated(rng, 60, 0.0), 199, rng)[1][0] for _ in range(400)])
+    # 400 studies: Monte-Carlo error 1.1 points.
+    assert 0.02 < (p_values <= 0.05).mean() < 0.085
+
+
+def test_a_clear_break_is_found() -> None:
+    curves = simulated(np.random.default_rng(1), 60, 6.0)
+    found = break_test(frame_of(curves), y="y", x="x", cluster="document", n_boot=499).tidy()
+    assert found["p_value"].iloc[0] == pytest.approx(1 / 500)
+    assert found["estimate"].iloc[0] == pytest.approx(0.05, abs=0.01)
+
+
+def test_the_same_seed_gives_the_same_p_value() -> None:
+    frame = frame_of(simulated(np.random.default_rng(2), 30, 0.3))
+    results = [break_test(frame, y="y", x="x", cluster="document", n_boot=200, seed=4).tidy() for _ in range(2)]
+    pd.testing.assert_frame_equal(*results)
+
+
+def test_too_few_doses_are_refused() -> None:
+    frame = frame_of(simulated(np.random.default_rng(3), 30, 0.0))
+    with pytest.raises(InputError, match="5 doses"):
+        break_test(frame[frame["x"] < 0.03], y="y", x="x", cluster="document")
+
+
+def test_equal_effects_are_equivalent_and_large_differences_are_not() -> None:
+    curves = simulated(np.random.default_rng(4), 200, 0.0)
+    frame = frame_of(curves)
+    options = {"y": "y", "x": "x", "cluster": "document", "at": (0.1, 0.9)}
+    row = equivalence(frame, **options, margin=0.2).tidy().iloc[0]
+    assert (row["note"], row["term"]) == ("supported", "difference")
+    assert row["p_value"] < 0.001
+    assert row["estimate"] == pytest.approx((curves.values[:, 0, 9] - curves.values[:, 0, 6]).mean())
+    assert equivalence(frame, **options, margin=0.01).tidy()["note"].iloc[0] == "refuted"
+
+
+def test_a_dose_that_was_not_run_is_refused() -> None:
+    frame = frame_of(simulated(np.random.default_rng(5), 30, 0.0))
+    with pytest.raises(InputError, match="none within a tenth"):
+        equivalence(frame, y="y", x="x", cluster="document", at=(0.1, 0.7))
+    with pytest.raises(InputError, match="margin"):
+        equivalence(frame, y="y", x="x", cluster="document", margin=0)
