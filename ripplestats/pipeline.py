@@ -25,8 +25,8 @@ from ripplestats.store.run_directory import Run, start_run
 if TYPE_CHECKING:
     from ripplestats.model.load import Model
     from ripplestats.prompts.table import PromptTable
-    from ripplestats.sweep.runner import Sweep
-    from ripplestats.sweep.selfcheck import SelfCheck
+    from ripplestats.sweeps.runner import Sweep
+    from ripplestats.sweeps.selfcheck import SelfCheck
 
 #: Prompts in a part of the effects: what an interruption loses at most.
 PROMPTS_PER_PART = 8
@@ -72,8 +72,8 @@ def sweep(
         InputError: an argument is not allowed, or the model's numbers are not finite.
         StorageError: the disk is full or not writable; finished parts are kept.
     """
-    from ripplestats.sweep.grid import make_grid
-    from ripplestats.sweep.runner import Sweep
+    from ripplestats.sweeps.grid import make_grid
+    from ripplestats.sweeps.runner import Sweep
 
     grid = make_grid(
         model.n_layers, model.n_neurons, rates=rates, arms=arms, replacements=replacement, sites=site, layers=layers

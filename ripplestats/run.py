@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _swept(config: RunConfig) -> "Run":
     """Load model and prompts and sweep; every option that can be checked is checked before anything is loaded."""
-    from ripplestats.sweep.grid import make_grid
+    from ripplestats.sweeps.grid import make_grid
 
     _quiet()
     make_grid(10**4, 1, rates=config.rates, arms=config.arms, replacements=config.replacement, sites=config.site,

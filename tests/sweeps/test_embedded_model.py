@@ -5,8 +5,8 @@ import pytest
 
 from ripplestats.model.load import Model
 from ripplestats.prompts.sampling import load_prompts
-from ripplestats.sweep.grid import make_grid
-from ripplestats.sweep.runner import Sweep
+from ripplestats.sweeps.grid import make_grid
+from ripplestats.sweeps.runner import Sweep
 
 pytestmark = pytest.mark.embedded_model
 

@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ripplestats.model.unembedding import Unembedding
-from ripplestats.sweep.outcomes import Clean, Outcomes, clean_prediction, compare, joined, widest
+from ripplestats.sweeps.outcomes import Clean, Outcomes, clean_prediction, compare, joined, widest
 
 _ROWS_AT_ONCE = 1024
 _TOKENS_AT_ONCE = 2048

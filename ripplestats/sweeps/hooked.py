@@ -16,8 +16,8 @@ from ripplestats.intervention.edit import intervene
 from ripplestats.intervention.hooks import editing
 from ripplestats.model.load import Model
 from ripplestats.model.sites import Site
-from ripplestats.sweep.batch import PromptBatch
-from ripplestats.sweep.outcomes import Clean, Outcomes, clean_prediction, compare, joined
+from ripplestats.sweeps.batch import PromptBatch
+from ripplestats.sweeps.outcomes import Clean, Outcomes, clean_prediction, compare, joined
 
 #: Tokens that go through the model in one hooked call, at most.
 _TOKENS_AT_ONCE = 2048

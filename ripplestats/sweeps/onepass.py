@@ -24,10 +24,10 @@ from ripplestats.intervention.hooks import editing
 from ripplestats.model.load import Model
 from ripplestats.model.sites import Site
 from ripplestats.model.unembedding import find_unembedding
-from ripplestats.sweep.batch import PromptBatch
-from ripplestats.sweep.outcomes import Clean, Outcomes
-from ripplestats.sweep.tiled_outcomes import compare_residuals
-from ripplestats.sweep.tree_attention import Prefix, tree_attention
+from ripplestats.sweeps.batch import PromptBatch
+from ripplestats.sweeps.outcomes import Clean, Outcomes
+from ripplestats.sweeps.tiled_outcomes import compare_residuals
+from ripplestats.sweeps.tree_attention import Prefix, tree_attention
 
 #: Rows of the residual stream that go through a block in one call, at most.
 _ROWS_AT_ONCE = 1024

@@ -7,9 +7,9 @@ import torch
 from ripplestats.errors import EngineError, InputError, NonFiniteError
 from ripplestats.model.load import Model
 from ripplestats.model.sites import find_layout
-from ripplestats.sweep.batch import donor_numbers, equal_length_groups
-from ripplestats.sweep.grid import make_grid
-from ripplestats.sweep.runner import Sweep
+from ripplestats.sweeps.batch import donor_numbers, equal_length_groups
+from ripplestats.sweeps.grid import make_grid
+from ripplestats.sweeps.runner import Sweep
 from tests.conftest import tiny_model, tiny_prompts
 from tests.tiny import tiny_network, tiny_tokenizer
 
@@ -127,7 +127,7 @@ def test_logits_that_are_not_finite_are_an_error(engine: str) -> None:
 
 
 def test_a_wrong_engine_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    from ripplestats.sweep import tree_attention
+    from ripplestats.sweeps import tree_attention
 
     right = tree_attention._weights
     monkeypatch.setattr(tree_attention, "_weights", lambda scores, mask, dtype: right(scores * 1.2, mask, dtype))

@@ -12,11 +12,11 @@ import torch
 from ripplestats.errors import EngineError
 from ripplestats.intervention.branches import Branch
 from ripplestats.model.load import Model
-from ripplestats.sweep.batch import PromptBatch
-from ripplestats.sweep.grid import Grid
-from ripplestats.sweep.hooked import run_hooked
-from ripplestats.sweep.onepass import run_one_pass
-from ripplestats.sweep.outcomes import Clean, Outcomes
+from ripplestats.sweeps.batch import PromptBatch
+from ripplestats.sweeps.grid import Grid
+from ripplestats.sweeps.hooked import run_hooked
+from ripplestats.sweeps.onepass import run_one_pass
+from ripplestats.sweeps.outcomes import Clean, Outcomes
 
 #: Largest difference allowed in any outcome, nats or logits, by the number format of the weights.
 TOLERANCES = {"float64": 1e-8, "float32": 1e-4, "bfloat16": 0.5, "float16": 0.1}

@@ -7,8 +7,8 @@ from scipy import special
 from torch import nn
 
 from ripplestats.model.unembedding import Unembedding
-from ripplestats.sweep.outcomes import clean_prediction, compare, joined
-from ripplestats.sweep.tiled_outcomes import compare_residuals
+from ripplestats.sweeps.outcomes import clean_prediction, compare, joined
+from ripplestats.sweeps.tiled_outcomes import compare_residuals
 
 
 def logits(*shape: int, scale: float = 3.0, seed: int = 0) -> torch.Tensor:

@@ -5,7 +5,7 @@ from fractions import Fraction
 import pytest
 
 from ripplestats.errors import InputError
-from ripplestats.sweep.grid import NAMED_RATES, make_grid, parse_layers, parse_rates
+from ripplestats.sweeps.grid import NAMED_RATES, make_grid, parse_layers, parse_rates
 
 
 def test_the_seed_grid_holds_the_notes_two_grids_and_31_rates() -> None:

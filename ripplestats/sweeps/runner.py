@@ -13,13 +13,13 @@ from ripplestats.intervention.branches import Branch, dose
 from ripplestats.model.load import Model
 from ripplestats.model.sites import Site
 from ripplestats.prompts.table import Prompt, PromptTable
-from ripplestats.sweep.allocator import keep_freed_memory
-from ripplestats.sweep.batch import PromptBatch, donor_numbers, equal_length_groups, make_batch
-from ripplestats.sweep.grid import Grid
-from ripplestats.sweep.hooked import run_hooked, site_activations
-from ripplestats.sweep.onepass import run_one_pass
-from ripplestats.sweep.outcomes import METRICS, Clean, Outcomes
-from ripplestats.sweep.selfcheck import SelfCheck, check_one_pass
+from ripplestats.sweeps.allocator import keep_freed_memory
+from ripplestats.sweeps.batch import PromptBatch, donor_numbers, equal_length_groups, make_batch
+from ripplestats.sweeps.grid import Grid
+from ripplestats.sweeps.hooked import run_hooked, site_activations
+from ripplestats.sweeps.onepass import run_one_pass
+from ripplestats.sweeps.outcomes import METRICS, Clean, Outcomes
+from ripplestats.sweeps.selfcheck import SelfCheck, check_one_pass
 
 EngineName = Literal["auto", "onepass", "hooks"]
 ENGINES: tuple[EngineName, ...] = ("auto", "onepass", "hooks")

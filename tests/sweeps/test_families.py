@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from ripplestats.intervention.branches import Branch
-from ripplestats.sweep.batch import make_batch
-from ripplestats.sweep.grid import make_grid
-from ripplestats.sweep.hooked import last_logits, run_hooked
-from ripplestats.sweep.onepass import run_one_pass
-from ripplestats.sweep.selfcheck import check_one_pass
+from ripplestats.sweeps.batch import make_batch
+from ripplestats.sweeps.grid import make_grid
+from ripplestats.sweeps.hooked import last_logits, run_hooked
+from ripplestats.sweeps.onepass import run_one_pass
+from ripplestats.sweeps.selfcheck import check_one_pass
 from tests.conftest import tiny_model, tiny_prompts
 from tests.tiny import FAMILIES
 

@@ -1,1 +1,0 @@
-"""Prompts × arms × blocks × rates → outcomes."""
