@@ -6,10 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from ripplestats.errors import InputError
 from ripplestats.fits.curves import DocumentCurves, Floats
 
 #: With fewer documents no interval is given.
 MINIMUM_DOCUMENTS = 4
+#: Fewer bootstrap samples than this have no quantiles.
+MINIMUM_REPLICATES = 20
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,20 @@ class Interval:
     percentile: tuple[Floats, Floats]
     bca: tuple[Floats, Floats]
     undefined: Floats
+
+
+def check_bootstrap(n_boot: int, seed: int, conf_level: float = 0.95) -> None:
+    """Refuse arguments of a bootstrap that mean nothing.
+
+    Raises:
+        InputError: one of them is out of range.
+    """
+    if n_boot < MINIMUM_REPLICATES:
+        raise InputError(f"n_boot={n_boot} is not allowed; at least {MINIMUM_REPLICATES} samples are needed")
+    if seed < 0:
+        raise InputError(f"seed={seed} is not allowed; a seed is not negative")
+    if not 0 < conf_level < 1:
+        raise InputError(f"conf_level={conf_level} is not allowed; it lies between 0 and 1")
 
 
 def resample_documents(n_documents: int, n_boot: int, rng: np.random.Generator) -> Resamples:
@@ -64,7 +81,7 @@ def bootstrap(
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = np.where(defined, replicates, 0.0).sum(axis=0) / counts
         squares = np.where(defined, replicates - mean, 0.0) ** 2
-        std_error = np.sqrt(squares.sum(axis=0) / (counts - 1))
+        std_error = np.where(counts > 1, np.sqrt(squares.sum(axis=0) / (counts - 1)), np.nan)
     levels = np.broadcast_to(np.array([alpha, 1 - alpha])[:, *[None] * estimate.ndim], (2, *estimate.shape))
     low, high = _quantiles(values, levels)
     bca_low, bca_high = _quantiles(values, _bca_levels(values, estimate, left_out, alpha))

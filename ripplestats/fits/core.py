@@ -7,7 +7,14 @@ import numpy as np
 from scipy import stats
 
 from ripplestats.errors import InputError
-from ripplestats.fits.bootstrap import Interval, Resamples, bootstrap, resample_documents
+from ripplestats.fits.bootstrap import (
+    MINIMUM_DOCUMENTS,
+    Interval,
+    Resamples,
+    bootstrap,
+    check_bootstrap,
+    resample_documents,
+)
 from ripplestats.fits.curves import DocumentCurves, Floats, document_curves
 from ripplestats.fits.result import TERMS, FitResult
 from ripplestats.fits.saturation import PLATEAU, first_dose_reaching, isotonic, plateau_weights
@@ -51,10 +58,13 @@ def core_fraction(
     Raises:
         InputError: the frame is not balanced or an argument is not allowed.
     """
+    check_bootstrap(n_boot, seed, conf_level)
+    if not 0 <= plateau[0] < plateau[1]:
+        raise InputError(f"plateau={plateau} is not allowed; it is a lower and an upper dose")
     curves = document_curves(frame, y=y, x=x, cluster=cluster, by=by)
     resamples = resample_documents(curves.n_documents, n_boot, np.random.default_rng(seed))
     terms = core_terms(curves, resamples, conf_level, tuple(share), plateau, (interval,))
-    half = {row.group: row.estimate for row in terms.itertuples() if row.share == share[0]}
+    half = {row.group: row.estimate for row in terms.itertuples() if share and row.share == share[0]}
     terms["term"] = [row.term if np.isnan(row.share) else f"{row.term}_{row.share:g}" for row in terms.itertuples()]
     terms = terms.rename(columns={"group": by}) if by else terms.drop(columns="group")
 
@@ -107,12 +117,24 @@ def core_terms(
                     rows.append((group, f"bootstrap {name}", share, _term(j), *[np.nan] * 6, notes[i][j]))
                     continue
                 error = found.std_error[i, j]
+                note = "" if np.isfinite(error) else f"no interval from fewer than {MINIMUM_DOCUMENTS} documents"
                 statistic = estimate[i, j] / error if j == 0 and error > 0 else np.nan
                 p_value = 2 * stats.t.sf(abs(statistic), df)
+                limits = (low[i, j], high[i, j])
                 rows.append(
-                    (group, f"bootstrap {name}", share, _term(j), estimate[i, j], error, statistic, p_value,
-                     low[i, j], high[i, j], "")
-                )  # fmt: skip
+                    (
+                        group,
+                        f"bootstrap {name}",
+                        share,
+                        _term(j),
+                        estimate[i, j],
+                        error,
+                        statistic,
+                        p_value,
+                        *limits,
+                        note,
+                    )
+                )
     return pd.DataFrame(rows, columns=["group", "method", "share", *TERMS])
 
 
@@ -139,8 +161,12 @@ def _estimates(
     found = bootstrap(curves, statistic, resamples, conf_level)
     notes = []
     for i in range(len(curves.groups)):
-        holds_zero = not (found.percentile[0][i, 0] > 0 or np.isnan(found.percentile[0][i, 0]))
-        why = "undefined: the plateau's interval holds zero" if holds_zero else ""
+        low, high = (limits[i, 0] for limits in found.percentile)
+        why = ""
+        if high < 0:
+            why = "undefined: the plateau is negative"
+        elif low <= 0:
+            why = "undefined: the plateau's interval holds zero"
         notes.append(["", *[why or ("" if np.isfinite(e) else "undefined: not reached") for e in estimate[i, 1:]]])
     return estimate, found, notes
 

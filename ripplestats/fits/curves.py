@@ -83,8 +83,11 @@ def document_curves(frame: "pd.DataFrame", *, y: str, x: str, cluster: str, by: 
     if frame.empty:
         raise InputError("the frame has no rows")
     for column in (y, x):
-        if not np.isfinite(frame[column].to_numpy(np.float64)).all():
-            raise InputError(f"column {column!r} holds values that are missing or not finite")
+        if frame[column].dtype.kind not in "fiub" or not np.isfinite(frame[column].to_numpy(np.float64)).all():
+            raise InputError(f"column {column!r} holds values that are missing or not finite numbers")
+    for column in filter(None, (cluster, by)):
+        if frame[column].isna().any():
+            raise InputError(f"column {column!r} holds missing values, so that some rows belong nowhere")
     groups = frame[by] if by else np.zeros(len(frame), np.int8)
     keys = [frame[cluster], groups, frame[x]]
     cells = frame[y].astype(np.float64).groupby(keys, observed=True).agg(["mean", "size"])

@@ -1,7 +1,7 @@
 """Mixed-effects models through statsmodels, its warnings kept as part of the result."""
 
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +12,20 @@ from ripplestats.rendering.charts import draw_terms
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+
+
+#: A variance below this share of the residual one is zero.
+_ZERO = 1e-6
+_FAILURES = (
+    ValueError,
+    KeyError,
+    NameError,
+    SyntaxError,
+    TypeError,
+    IndexError,
+    ArithmeticError,
+    np.linalg.LinAlgError,
+)
 
 
 def mixed(
@@ -41,6 +55,7 @@ def mixed(
         InputError: the formula does not fit the frame.
     """
     import pandas as pd
+    import patsy
     import statsmodels.formula.api as smf
 
     if groups not in frame:
@@ -49,9 +64,13 @@ def mixed(
         warnings.simplefilter("always")
         try:
             model = smf.mixedlm(formula, frame, groups=groups, re_formula=re_formula, vc_formula=vc_formula)
-            fit = model.fit(reml=True)
-        except (ValueError, KeyError, NameError, SyntaxError, np.linalg.LinAlgError) as error:
-            raise InputError(f"the model {formula!r} cannot be fitted: {str(error).splitlines()[0]}") from error
+            fit = _best_fit(model)
+            finite = np.isfinite(fit.llf) and np.isfinite(fit.bse_fe).all() and fit.scale > 0
+        except (*_FAILURES, patsy.PatsyError) as error:
+            line = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise InputError(f"the model {formula!r} cannot be fitted: {line}") from error
+    if not finite:
+        raise InputError(f"the model {formula!r} cannot be fitted: nothing is left over as residual")
     limits = fit.conf_int(alpha=1 - conf_level)
     fixed = [
         (name, fit.fe_params[name], fit.bse_fe[name], fit.tvalues[name], fit.pvalues[name],
@@ -79,19 +98,33 @@ def mixed(
     )
 
 
-def _deviations(fit: object) -> dict[str, float]:
-    covariance = fit.cov_re  # type: ignore[attr-defined]
-    found = {str(name): float(np.sqrt(max(covariance.loc[name, name], 0.0))) for name in covariance.index}
-    names = fit.model.exog_vc.names  # type: ignore[attr-defined]
-    found |= {str(n): float(np.sqrt(max(v, 0.0))) for n, v in zip(names, fit.vcomp, strict=True)}  # type: ignore[attr-defined]
-    return found | {"residual": float(np.sqrt(fit.scale))}  # type: ignore[attr-defined]
+def _best_fit(model: Any) -> Any:
+    """Fit by gradients; where that ends at a boundary or nowhere, also without, and keep the larger likelihood."""
+    fit = model.fit(reml=True)
+    if fit.converged and not _on_boundary(fit):
+        return fit
+    other = model.fit(reml=True, method="powell")
+    return other if other.llf > fit.llf or not fit.converged else fit
 
 
-def _troubles(fit: object, caught: list[warnings.WarningMessage]) -> tuple[str, ...]:
+def _on_boundary(fit: Any) -> bool:
+    variances = np.concatenate([np.diag(fit.cov_re), fit.vcomp])
+    return bool((variances < _ZERO * fit.scale).any())
+
+
+def _deviations(fit: Any) -> dict[str, float]:
+    found = {str(name): float(np.sqrt(max(fit.cov_re.loc[name, name], 0.0))) for name in fit.cov_re.index}
+    names = fit.model.exog_vc.names
+    found |= {str(name): float(np.sqrt(max(value, 0.0))) for name, value in zip(names, fit.vcomp, strict=True)}
+    return found | {"residual": float(np.sqrt(fit.scale))}
+
+
+def _troubles(fit: Any, caught: list[warnings.WarningMessage]) -> tuple[str, ...]:
     said = dict.fromkeys(str(one.message).strip().splitlines()[0] for one in caught)
-    troubles = [f"statsmodels warns: {line}" for line in said]
-    if not fit.converged:  # type: ignore[attr-defined]
+    # Its boundary warning compares variances with .01 in whatever unit; ours compares them with the residual one.
+    troubles = [f"statsmodels warns: {line}" for line in said if "boundary" not in line]
+    if not fit.converged:
         troubles.append("The fit did not converge: its figures are not to be trusted.")
-    if any(value < 1e-8 for name, value in _deviations(fit).items() if name != "residual"):
+    if _on_boundary(fit):
         troubles.append("A variance lies on the boundary (zero).")
     return tuple(troubles)

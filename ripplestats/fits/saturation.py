@@ -69,5 +69,7 @@ def first_dose_reaching(curves: Floats, x: Floats, levels: Floats) -> Floats:
     with np.errstate(divide="ignore", invalid="ignore"):
         share = (levels - low) / (high - low)
     dose = x[place - 1] + share * (x[place] - x[place - 1])
+    # A curve that is above the level before any neuron is replaced reaches it there.
+    dose = np.where(reached[..., 0], x[0], dose)
     usable = (levels > 0) & reached.any(axis=2)
     return np.where(usable, dose, np.nan)

@@ -7,7 +7,7 @@ import numpy as np
 from scipy import stats
 
 from ripplestats.errors import InputError
-from ripplestats.fits.bootstrap import MINIMUM_DOCUMENTS, Resamples, bootstrap, resample_documents
+from ripplestats.fits.bootstrap import MINIMUM_DOCUMENTS, Resamples, bootstrap, check_bootstrap, resample_documents
 from ripplestats.fits.breakpoint import MINIMUM_DOSES, BreakDesign
 from ripplestats.fits.curves import DocumentCurves, Floats, document_curves
 from ripplestats.fits.result import TERMS, FitResult
@@ -59,6 +59,7 @@ def segmented(
     """
     if breaks != 1:
         raise InputError(f"breaks={breaks} is not allowed; one break is what is fitted")
+    check_bootstrap(n_boot, seed, conf_level)
     curves = document_curves(frame, y=y, x=x, cluster=cluster, by=by)
     resamples = resample_documents(curves.n_documents, n_boot, np.random.default_rng(seed))
     terms = segmented_terms(curves, resamples, conf_level, (interval,))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ripplestats.errors import InputError
-from ripplestats.fits.bootstrap import MINIMUM_DOCUMENTS, resample_documents
+from ripplestats.fits.bootstrap import MINIMUM_DOCUMENTS, check_bootstrap, resample_documents
 from ripplestats.fits.breakpoint import MINIMUM_DOSES, BreakDesign
 from ripplestats.fits.curves import DocumentCurves, Floats, document_curves
 from ripplestats.fits.result import TERMS, FitResult
@@ -41,6 +41,7 @@ def break_test(
     """
     import pandas as pd
 
+    check_bootstrap(n_boot, seed)
     curves = document_curves(frame, y=y, x=x, cluster=cluster, by=by)
     if len(curves.x) < MINIMUM_DOSES or curves.n_documents < MINIMUM_DOCUMENTS:
         raise InputError(f"a break test needs {MINIMUM_DOSES} doses and {MINIMUM_DOCUMENTS} documents")

@@ -99,4 +99,5 @@ def _cell(value: object, decimals: int) -> str:
 
 
 def _printable(character: str) -> bool:
-    return " " <= character <= "~" or "\u00c0" <= character <= "\u017f"
+    # Latin letters with accents, but for those that the T1 encoding has no glyph for.
+    return " " <= character <= "~" or ("\u00c0" <= character <= "\u017e" and character not in "ĦħĸĿŀŉŦŧ")

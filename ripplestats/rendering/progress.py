@@ -33,7 +33,7 @@ def progress(total: int, unit: str, done: int = 0) -> Iterator[Callable[[int], N
         now = time.monotonic()
         if now - last >= _EVERY or finished == total:
             last = now
-            rate = (finished - done) / (now - started)
+            rate = (finished - done) / max(now - started, 1e-3)
             left = duration((total - finished) / rate)
             print(f"{finished}/{total} {unit}, {rate:.2f} a second, {left} left", file=sys.stderr, flush=True)  # noqa: T201
 

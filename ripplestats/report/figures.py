@@ -59,7 +59,7 @@ def figure(path: Path, source: str, size: tuple[float, float]) -> Iterator["Figu
     with chart_style():
         page = Figure(figsize=size)
         yield page
-        page.supxlabel(_wrapped(source, size[0]), fontsize=5, color="0.4", x=0.01, ha="left")
+        page.supxlabel(_wrapped(drawable(source), size[0]), fontsize=5, color="0.4", x=0.01, ha="left")
         path.parent.mkdir(parents=True, exist_ok=True)
         # A fixed date: the same run gives the same bytes.
         page.savefig(path.with_suffix(".pdf"), metadata={"CreationDate": None})
@@ -77,7 +77,8 @@ def draw_dose_response(page: "Figure", curves: dict[str, DocumentCurves], n_boot
     ax.axhline(0, color="0.6", linewidth=0.6)
     percent_axis(ax, min(float(one.x[one.x > 0].min()) for one in curves.values()))
     ax.set_ylabel(METRIC_NAMES[METRIC])
-    ax.set_title("Mean over all blocks but the first", loc="left")
+    first = next(iter(curves.values())).groups[0]
+    ax.set_title("Mean over all blocks but the first" if first == ALL_LAYERS else f"Block {first}", loc="left")
     ax.legend(loc="upper left")
 
 
@@ -92,8 +93,8 @@ def draw_layer_by_rate(page: "Figure", curves: DocumentCurves, arm: str) -> None
     later = np.abs(values[1:]) if len(values) > 1 else np.abs(values)
     norm = SymLogNorm(linthresh=max(float(np.quantile(later, 0.5)), 1e-6), vmin=-limit, vmax=limit)
     image = ax.imshow(values, aspect="auto", origin="lower", cmap="RdBu_r", norm=norm, interpolation="nearest")
-    places = {int(np.abs(np.log(100 * curves.x / tick)).argmin()): tick for tick in _MAP_TICKS}
-    near = {place: tick for place, tick in places.items() if abs(100 * curves.x[place] / tick - 1) < 0.05}
+    places = [(int(np.abs(100 * curves.x - tick).argmin()), tick) for tick in _MAP_TICKS]
+    near = {place: tick for place, tick in places if abs(100 * curves.x[place] / tick - 1) < 0.05}
     ax.set_xticks(list(near), [f"{tick:g}" for tick in near.values()])
     rows = np.unique(np.linspace(0, len(layers) - 1, min(len(layers), 7)).round().astype(int))
     ax.set_yticks(rows, [str(layers[row]) for row in rows])
@@ -192,6 +193,14 @@ def plain_numbers(ax: "Axes") -> None:
     from matplotlib.ticker import FuncFormatter
 
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def drawable(text: str) -> str:
+    """Return ``text`` with a question mark for each character that the figures' font has no glyph for."""
+    from matplotlib.font_manager import findfont, get_font
+
+    glyphs = get_font(findfont("DejaVu Sans")).get_charmap()
+    return "".join(character if ord(character) in glyphs else "?" for character in text)
 
 
 def _wrapped(text: str, width: float) -> str:

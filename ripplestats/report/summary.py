@@ -21,7 +21,7 @@ def summarise(run: "Run", estimates: pd.DataFrame, claims: pd.DataFrame) -> str:
     data = manifest["dataset"]
     lines = [
         f"{provenance(manifest)}.",
-        f"{manifest['completeness']['prompts_done']} prompts from {data['n_documents']} documents, the units of "
+        f"{estimates['n_prompts'].max()} prompts from {estimates['n_documents'].max()} documents, the units of "
         f"inference; change in log-probability of the target in nats, clean - replaced; "
         f"{estimates['conf_level'].iloc[0]:.0%} intervals.",
         *[f"Note: {note}." for note in data["notes"]],
@@ -43,6 +43,10 @@ def _row(
     if share is not None:
         found = found[np.isclose(found["share"], share)]
     return None if found.empty else found.iloc[0]
+
+
+def _nats(row: Any, decimals: int) -> str:
+    return interval(row["conf_low"], row["conf_high"], 1, decimals)
 
 
 def _threshold(cell: pd.DataFrame) -> str:
@@ -67,8 +71,7 @@ def _core(cell: pd.DataFrame) -> list[str]:
     if np.isnan(plateau["estimate"]):
         return [f"Plateau: {plateau['note']}."]
     lines = [
-        f"Plateau: replacing 10 to 90 % of a block's neurons costs {plateau['estimate']:.3f} nats "
-        f"[{plateau['conf_low']:.3f}, {plateau['conf_high']:.3f}]."
+        f"Plateau: replacing 10 to 90 % of a block's neurons costs {plateau['estimate']:.3f} nats {_nats(plateau, 3)}."
     ]
     parts = []
     for share in (0.5, 0.8, 0.9):
@@ -85,7 +88,7 @@ def _first_block(cell: pd.DataFrame) -> list[str]:
     first, later = _row(cell, "plateau", "0"), _row(cell, "plateau", ALL_LAYERS)
     if first is None or np.isnan(first["estimate"]):
         return []
-    line = f"First block: {first['estimate']:.2f} nats [{first['conf_low']:.2f}, {first['conf_high']:.2f}]"
+    line = f"First block: {first['estimate']:.2f} nats {_nats(first, 2)}"
     if later is not None and later["estimate"] > 0:
         line += f", {first['estimate'] / later['estimate']:.0f} times the mean of the other blocks"
     changed = [_row(cell, "plateau", layer, metric="top1_changed") for layer in ("0", ALL_LAYERS)]
@@ -106,7 +109,7 @@ def _other_arms(estimates: pd.DataFrame, arms: list[str]) -> list[str]:
         return []
     return [
         f"Control: the same numbers of random neurons cost {random['estimate']:.3f} nats "
-        f"[{random['conf_low']:.3f}, {random['conf_high']:.3f}] over 10 to 90 %."
+        f"{_nats(random, 3)} over 10 to 90 %."
     ]
 
 

@@ -25,6 +25,7 @@ def write_tables(run: "Run", estimates: pd.DataFrame, claims: pd.DataFrame) -> N
     """Write ``tables/*.tex`` of a run: thresholds, core fractions, mixed models, claims."""
     manifest = run.manifest
     level = f"{estimates['conf_level'].iloc[0]:.0%}"
+    counts = (int(estimates["n_prompts"].max()), int(estimates["n_documents"].max()))
     for name, (frame, caption, notes) in {
         "thresholds": _thresholds(estimates, level),
         "core_fraction": _core_fractions(estimates, level),
@@ -35,7 +36,7 @@ def write_tables(run: "Run", estimates: pd.DataFrame, claims: pd.DataFrame) -> N
             frame,
             caption=f"{caption} {provenance(manifest)}.",
             label=f"tab:{name.replace('_', '-')}",
-            notes=(*notes, *([] if name == "claims" else [_ROWS]), details(manifest)),
+            notes=(*notes, *([] if name == "claims" else [_ROWS]), details(manifest, counts)),
         )
         write_text(run.path / "tables" / f"{name}.tex", table)
 
@@ -61,11 +62,13 @@ def _thresholds(estimates: pd.DataFrame, level: str) -> tuple[pd.DataFrame, str,
 def _core_fractions(estimates: pd.DataFrame, level: str) -> tuple[pd.DataFrame, str, tuple[str, ...]]:
     rows = estimates[(estimates["metric"] == _METRIC) & (estimates["method"] == _METHOD)]
     rows = rows[rows["quantity"].isin(["plateau", "core_fraction"])]
+    caption = "Plateau, and core fraction: the rate at which the mean effect reaches a share of the plateau."
+    if rows.empty:
+        return pd.DataFrame({"layer": ["none"]}), f"{caption} Only keep_top was run, which has no plateau.", ()
     wide = _wide(rows.assign(key=rows["share"].fillna(0.0)), "key")
     columns = {"plateau (nats)": _with_interval(wide, 0.0, 1, 3)}
     for share in sorted({key for _, key in wide.columns if key}):
         columns[f"{share:.0%} of it (%)"] = _with_interval(wide, share, 100, 1)
-    caption = "Plateau, and core fraction: the rate at which the mean effect reaches a share of the plateau."
     notes = (
         "Plateau: mean change in log-probability over 10 to 90 % of neurons; core fractions in % of neurons. "
         "Core fractions from the isotonic mean curve through zero; a dash where the plateau's interval holds zero.",
@@ -87,7 +90,7 @@ def _mixed_models(estimates: pd.DataFrame, level: str) -> tuple[pd.DataFrame, st
         f"point below and above 10 % of neurons. In brackets {level} Wald intervals."
     ]
     warned = rows[rows["note"].fillna("") != ""]
-    for trouble, word in {"Not converged": "converge", "On the boundary": "boundary"}.items():
+    for trouble, word in {"Not converged": "did not converge", "On the boundary": "boundary"}.items():
         layers = dict.fromkeys(warned.loc[warned["note"].str.contains(word), "layer"])
         if layers:
             notes.append(f"{trouble} (statsmodels' words are in estimates.csv): layers {', '.join(layers)}.")

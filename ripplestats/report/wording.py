@@ -1,5 +1,6 @@
 """What a run used, in words that every table, figure and summary repeats."""
 
+import math
 from typing import Any
 
 #: Axis and column names of the metrics, with units.
@@ -30,13 +31,14 @@ def provenance(manifest: dict[str, Any]) -> str:
     return "".join(parts)
 
 
-def details(manifest: dict[str, Any]) -> str:
-    """Return revision, number of prompts and documents, and date, for a table's note."""
+def details(manifest: dict[str, Any], counts: tuple[int, int] | None = None) -> str:
+    """Return revision, date, and number of prompts and documents (by default all of the run), for a table's note."""
     model, dataset = manifest["model"], manifest["dataset"]
     revision = f"revision {model['revision']}, " if model["revision"] else ""
+    prompts, documents = counts or (dataset["n_prompts"], dataset["n_documents"])
     return (
-        f"{provenance(manifest)}; {revision}{model['dtype']}; {dataset['n_prompts']} prompts in "
-        f"{dataset['n_documents']} documents (the clusters); {manifest['created'][:10]}."
+        f"{provenance(manifest)}; {revision}{model['dtype']}; {prompts} prompts in "
+        f"{documents} documents (the clusters); {manifest['created'][:10]}."
     )
 
 
@@ -45,6 +47,8 @@ def percent(value: float, decimals: int = 1) -> str:
     return f"{100 * value:.{decimals}f} %"
 
 
-def interval(low: float, high: float) -> str:
-    """Return limits as ``[low, high]`` in percent."""
-    return f"[{100 * low:.1f}, {100 * high:.1f}]"
+def interval(low: float, high: float, scale: float = 100, decimals: int = 1) -> str:
+    """Return limits as ``[low, high]``, by default in percent, or that there are none."""
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return "[no interval]"
+    return f"[{scale * low:.{decimals}f}, {scale * high:.{decimals}f}]"

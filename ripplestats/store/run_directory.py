@@ -49,16 +49,13 @@ class Run:
         files = self.parts()
         if not files:
             raise RunError(f"{self.path} holds no effects yet")
-        for file in files:
-            _check_part(file, schema.EFFECTS)
-        table = ds.dataset([str(file) for file in files], schema=schema.EFFECTS).to_table(columns=columns, filter=where)
-        return table.to_pandas()
+        tables = [_read_part(file, schema.EFFECTS, columns, where) for file in files]
+        return pa.concat_tables(tables).unify_dictionaries().to_pandas()
 
     def prompts(self) -> "pd.DataFrame":
         """Return the prompts that are done, with what the unmodified model predicts for them."""
         file = self.path / "prompts.parquet"
-        _check_part(file, schema.PROMPTS)
-        return pq.read_table(file).to_pandas()
+        return _read_part(file, schema.PROMPTS).to_pandas()
 
     def estimates(self) -> "pd.DataFrame":
         """Return the estimates.
@@ -71,7 +68,10 @@ class Run:
         file = self.path / "estimates.csv"
         if not file.exists():
             raise RunError(f"{self.path} has no estimates.csv yet; run with --fit-only --out {self.path}")
-        return pd.read_csv(file, dtype={"layer": str, "note": str}, keep_default_na=True)
+        try:
+            return pd.read_csv(file, dtype={"layer": str, "note": str})
+        except ValueError as error:
+            raise RunError(f"{file} is damaged: {str(error).splitlines()[0]}; make it anew with --fit-only") from error
 
     def parts(self) -> list[Path]:
         """Return the finished parts of the effects, in prompt order."""
@@ -94,7 +94,9 @@ class Run:
         """Write prompts.parquet: the prompts of all parts that are done, with their clean columns."""
         import pandas as pd
 
-        done = [pq.read_table(file).to_pandas() for file in sorted((self.path / "clean").glob("part-*.parquet"))]
+        done = [
+            _read_part(file, schema.CLEAN).to_pandas() for file in sorted((self.path / "clean").glob("part-*.parquet"))
+        ]
         if done:
             merged = prompts.merge(pd.concat(done), on="prompt_id", validate="1:1")
             merged = merged.sort_values("prompt_id")[schema.PROMPTS.names]
@@ -139,6 +141,8 @@ def start_run(
     run = Run(Path(path))
     plain = json.loads(json.dumps(definition))
     with storing(run.path):
+        if run.path.is_dir() and not (run.path / MANIFEST).exists():
+            remove_unfinished(run.path)  # a start that was killed before its manifest was whole
         occupied = run.path.exists() and (not run.path.is_dir() or any(run.path.iterdir()))
     if occupied and not (run.path / MANIFEST).exists():
         raise RunError(f"--out {run.path} is not empty and holds no run; choose another folder")
@@ -165,7 +169,9 @@ def _check_same(run: Run, definition: Mapping[str, Any]) -> None:
 
 def _shown(value: Any) -> str:
     text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"
+    if len(text) <= 60:
+        return text
+    return f"{text[:28]}…{text[-28:]}" if not isinstance(value, list) else f"{len(value)}: {text[:24]}…{text[-24:]}"
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:
@@ -191,10 +197,20 @@ def _table(columns: Mapping[str, np.ndarray], layout: pa.Schema) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=layout)
 
 
+def _read_part(
+    file: Path, layout: pa.Schema, columns: Sequence[str] | None = None, where: ds.Expression | None = None
+) -> pa.Table:
+    _check_part(file, layout)
+    try:
+        return pq.read_table(file, columns=columns, filters=where)
+    except (pa.ArrowException, OSError) as error:
+        raise RunError(f"{file} is damaged: {str(error).splitlines()[0]}") from error
+
+
 def _check_part(file: Path, layout: pa.Schema) -> None:
     try:
         found = pq.read_schema(file)
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise RunError(f"{file} is damaged or missing: {str(error).splitlines()[0]}") from error
     if found.names != layout.names:
         raise RunError(f"{file} was not written by this program: its columns are {', '.join(found.names)[:200]}")
