@@ -3,6 +3,7 @@
 The hub client retries for some 24 s before it gives up; a person without a network should know within seconds.
 """
 
+import http.client
 import threading
 import urllib.error
 import urllib.request
@@ -17,13 +18,12 @@ def _answers(endpoint: str, timeout: float) -> bool:
     answered: list[bool] = []
 
     def ask() -> None:
-        request = urllib.request.Request(endpoint, method="HEAD")
         try:
-            urllib.request.urlopen(request, timeout=timeout).close()
+            urllib.request.urlopen(urllib.request.Request(endpoint, method="HEAD"), timeout=timeout).close()
         except urllib.error.HTTPError as error:
             # A server that dislikes the request is there; one that is down, or a proxy that forbids, is not.
             answered.append(error.code < 500 and error.code not in (403, 407))
-        except (OSError, ValueError):
+        except (OSError, ValueError, http.client.HTTPException):
             return
         else:
             answered.append(True)
@@ -43,3 +43,11 @@ def reachable(timeout: float = PROBE_SECONDS) -> bool:
     from huggingface_hub import constants
 
     return not constants.HF_HUB_OFFLINE and _answers(constants.ENDPOINT, timeout)
+
+
+def transport_errors() -> tuple[type[BaseException], ...]:
+    """Return what the hub client raises when the connection fails, whichever HTTP library it is built on."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    library = [base for base in HfHubHTTPError.__bases__ if base is not OSError]
+    return (HfHubHTTPError, ConnectionError, TimeoutError, *library)

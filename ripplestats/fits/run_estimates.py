@@ -8,6 +8,7 @@ import pandas as pd
 
 from ripplestats.errors import InputError
 from ripplestats.fits.bootstrap import Resamples, resample_documents
+from ripplestats.fits.contrasts import contrast
 from ripplestats.fits.core import core_terms
 from ripplestats.fits.curves import DocumentCurves, document_curves
 from ripplestats.fits.mixed import mixed
@@ -81,8 +82,24 @@ def _tables(
         if cell["arm"] != "keep_top":
             shares = () if metric == "top1_changed" else (0.5, 0.8, 0.9)
             yield _rows(core_terms(curves, resamples, conf_level, shares), named)
+            if metric == "delta_logprob":
+                yield _design_effect(frame, curves, named)
     if cell["arm"] == "top":
         yield mixed_rows(frame, cell, conf_level)
+
+
+def _design_effect(frame: pd.DataFrame, curves: DocumentCurves, named: dict[str, object]) -> pd.DataFrame:
+    """Return the variance of the overall mean effect over documents, relative to independent prompts (Kish 1965)."""
+    later = frame[frame["layer"] != 0] if curves.groups[0] == ALL_LAYERS else frame
+    means = later.groupby(["document_id", "prompt_id"])["delta_logprob"].mean()
+    independent = float(means.var(ddof=1)) / len(means) if len(means) > 1 else np.nan
+    by_document = means.groupby("document_id").agg(["mean", "size"])
+    clustered = contrast(by_document[["mean"]].to_numpy(), by_document["size"].to_numpy(np.float64), (ALL_LAYERS,))
+    estimate = float(clustered.std_error[0]) ** 2 / independent if independent > 0 else np.nan
+    blank = dict.fromkeys(("share", "std_error", "conf_low", "conf_high"), np.nan)
+    note = "" if np.isfinite(estimate) else "undefined: no spread, or too few documents"
+    row = {**named, **blank, "quantity": "design_effect", "layer": str(curves.groups[0]), "estimate": estimate}
+    return pd.DataFrame([{**row, "method": "variance over documents / over prompts", "note": note}])
 
 
 def _rows(terms: pd.DataFrame, named: dict[str, object]) -> pd.DataFrame:

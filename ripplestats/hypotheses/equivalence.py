@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ripplestats.errors import InputError
+from ripplestats.fits.contrasts import contrast_of_doses, nearest_dose
 from ripplestats.fits.curves import document_curves
 from ripplestats.fits.result import TERMS, FitResult
-from ripplestats.hypotheses.contrasts import contrast_of_doses, nearest_dose
 from ripplestats.hypotheses.decisions import within_margin
 from ripplestats.rendering.charts import draw_curves
 

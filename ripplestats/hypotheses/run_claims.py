@@ -7,6 +7,7 @@ import pandas as pd
 
 from ripplestats.fits.bootstrap import MINIMUM_DOCUMENTS, Resamples, bootstrap, resample_documents
 from ripplestats.fits.breakpoint import MINIMUM_DOSES, BreakDesign
+from ripplestats.fits.contrasts import Contrast, contrast, contrast_of_doses, nearest_dose
 from ripplestats.fits.core import core_statistic
 from ripplestats.fits.curves import DocumentCurves
 from ripplestats.fits.run_estimates import ALL_LAYERS, layer_curves
@@ -14,7 +15,6 @@ from ripplestats.fits.saturation import plateau_weights
 from ripplestats.fits.segmented import undefined_break
 from ripplestats.hypotheses.breaks import sup_f
 from ripplestats.hypotheses.claims import CLAIMS
-from ripplestats.hypotheses.contrasts import Contrast, contrast, contrast_of_doses, nearest_dose
 from ripplestats.hypotheses.decisions import above_limit, below_limit, within_margin
 from ripplestats.store.schema import CLAIM_COLUMNS
 

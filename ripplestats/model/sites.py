@@ -111,8 +111,9 @@ def parse_site_names(text: str) -> SiteNames:
     Raises:
         ModelError: a part is missing or has another name.
     """
-    parts = dict(part.split("=", 1) for part in text.split(",") if "=" in part)
-    if set(parts) != {"blocks", "pre", "post", "norm"}:
+    pairs = [part.partition("=") for part in text.split(",")]
+    parts = {name.strip(): path.strip() for name, _, path in pairs}
+    if len(pairs) != 4 or set(parts) != {"blocks", "pre", "post", "norm"} or not all(parts.values()):
         raise ModelError(
             f"--neuron-modules {text!r} must name blocks=…,pre=…,post=…,norm=… (dotted module names, each once)"
         )
@@ -137,17 +138,19 @@ def _by_structure(network: "nn.Module", model_type: str) -> SiteNames:
     shapes = {
         path: (_in_features(module), _out_features(module))
         for path, module in blocks[0].named_modules()
-        if hasattr(module, "weight") and getattr(module.weight, "ndim", 0) == 2
+        if hasattr(module, "weight") and getattr(module.weight, "ndim", 0) == 2 and "att" not in path.lower()
     }
     post = [path for path, shape in shapes.items() if shape == (width, hidden)]
     pre = [path for path, shape in shapes.items() if shape == (hidden, width)]
     pre = [path for path in pre if "gate" in path] if len(pre) > 1 else pre
+    fused = [path for path, shape in shapes.items() if shape == (hidden, 2 * width) and "gate" in path]
+    pre = pre or fused
     parent = network.get_submodule(name.rpartition(".")[0])
     norms = [path for path, module in parent.named_children() if "norm" in type(module).__name__.lower()]
     if not (len(pre) == len(post) == len(norms) == 1):
         raise _unknown(model_type, f"candidates: pre {pre}, post {post}, norm {norms}")
     prefix = name.rpartition(".")[0]
-    return SiteNames(name, pre[0], post[0], f"{prefix}.{norms[0]}" if prefix else norms[0])
+    return SiteNames(name, pre[0], post[0], f"{prefix}.{norms[0]}" if prefix else norms[0], gate_half=pre == fused)
 
 
 def _in_features(module: Any) -> int:

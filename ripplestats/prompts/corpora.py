@@ -6,6 +6,7 @@ be reached and holds the corpus nowhere in its cache, the embedded passages take
 
 import hashlib
 import itertools
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -54,7 +55,7 @@ def open_corpus(name: str, *, fallback: bool = True, text_column: str | None = N
     """
     if name in EMBEDDED_CORPORA:
         return _local(name, embedded_data() / EMBEDDED_CORPORA[name], text_column)
-    if Path(name).exists():
+    if name and Path(name).exists():
         return _local(name, Path(name), text_column)
     if name not in HUB_CORPORA and (Path(name).suffix in READERS or "/" not in name):
         known = ", ".join([*HUB_CORPORA, *EMBEDDED_CORPORA])
@@ -221,17 +222,26 @@ def _reading(name: str) -> Iterator[None]:
     import datasets
     from huggingface_hub import errors as hub_errors
 
+    # What fails is said in our words; the library would log a line of its own before.
+    datasets.utils.logging.set_verbosity(logging.CRITICAL)
     try:
         yield
+    except StopIteration as error:
+        raise DatasetError(f"--dataset {name!r} is empty") from error
     except (datasets.exceptions.DatasetNotFoundError, hub_errors.RepositoryNotFoundError) as error:
         raise DatasetError(f"--dataset {name!r} does not exist on the hub, or is private") from error
-    except (OSError, ValueError, RuntimeError, KeyError, datasets.exceptions.DatasetsError) as error:
+    except (
+        OSError,
+        ValueError,
+        RuntimeError,
+        KeyError,
+        datasets.exceptions.DatasetsError,
+        *hub.transport_errors(),
+    ) as error:
         raise _explained(name, error) from error
 
 
 def _explained(name: str, error: BaseException) -> Exception:
-    from huggingface_hub import errors as hub_errors
-
     causes: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None and cause not in causes:
@@ -239,7 +249,7 @@ def _explained(name: str, error: BaseException) -> Exception:
         cause = cause.__cause__ or cause.__context__
     if any(isinstance(one, UnicodeDecodeError) for one in causes):
         return DatasetError(f"--dataset {name!r} is not UTF-8 text")
-    if any(isinstance(one, (hub_errors.HfHubHTTPError, ConnectionError, TimeoutError)) for one in causes):
+    if any(isinstance(one, hub.transport_errors()) for one in causes):
         return HubError(f"the hub failed while {name!r} was read: {_first_line(causes[-1])}")
     if any(isinstance(one, OSError) and one.errno == 28 for one in causes):
         return StorageError(f"no space left on disk while --dataset {name!r} was read")

@@ -167,7 +167,7 @@ def _cloze(document: Document, tokenizer: "PreTrainedTokenizerBase", skipped: Co
         skipped["no usable target"] += 1
         return []
     prompt = _prompt(tokenizer, document, [*_beginning(tokenizer), *ids], following[0])
-    if prompt.target != word:
+    if len(following) > 1:
         skipped["target longer than one token"] += 1
     return [replace(prompt, target_word=word)]
 

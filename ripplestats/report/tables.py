@@ -25,6 +25,8 @@ def write_tables(run: "Run", estimates: pd.DataFrame, claims: pd.DataFrame) -> N
     """Write ``tables/*.tex`` of a run: thresholds, core fractions, mixed models, claims."""
     manifest = run.manifest
     level = f"{estimates['conf_level'].iloc[0]:.0%}"
+    effects = estimates.loc[estimates["quantity"] == "design_effect", "estimate"].dropna()
+    design = f"Design effect of the documents {effects.iloc[0]:.2f}." if len(effects) else ""
     counts = (int(estimates["n_prompts"].max()), int(estimates["n_documents"].max()))
     for name, (frame, caption, notes) in {
         "thresholds": _thresholds(estimates, level),
@@ -36,7 +38,7 @@ def write_tables(run: "Run", estimates: pd.DataFrame, claims: pd.DataFrame) -> N
             frame,
             caption=f"{caption} {provenance(manifest)}.",
             label=f"tab:{name.replace('_', '-')}",
-            notes=(*notes, *([] if name == "claims" else [_ROWS]), details(manifest, counts)),
+            notes=(*notes, *([] if name == "claims" else [_ROWS]), details(manifest, counts), design),
         )
         write_text(run.path / "tables" / f"{name}.tex", table)
 

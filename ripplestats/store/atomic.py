@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from ripplestats.errors import StorageError
 
-_UNFINISHED = ".unfinished-"
+UNFINISHED = ".unfinished-"
 
 
 @contextmanager
@@ -37,7 +37,7 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """
     with storing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = path.with_name(f"{_UNFINISHED}{os.getpid()}-{path.name}")
+        scratch = path.with_name(f"{UNFINISHED}{os.getpid()}-{path.name}")
         try:
             with scratch.open("wb") as stream:
                 write(stream)
@@ -71,5 +71,5 @@ def write_table(path: Path, table: pa.Table) -> None:
 
 def remove_unfinished(folder: Path) -> None:
     """Remove what a killed process left behind."""
-    for scratch in folder.rglob(f"{_UNFINISHED}*"):
+    for scratch in folder.rglob(f"{UNFINISHED}*"):
         scratch.unlink(missing_ok=True)

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from ripplestats.errors import RunError
 from ripplestats.store import schema
-from ripplestats.store.atomic import remove_unfinished, storing, write_json, write_table
+from ripplestats.store.atomic import UNFINISHED, remove_unfinished, storing, write_json, write_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -141,7 +141,8 @@ def start_run(
     run = Run(Path(path))
     plain = json.loads(json.dumps(definition))
     with storing(run.path):
-        if run.path.is_dir() and not (run.path / MANIFEST).exists():
+        entries = list(run.path.iterdir()) if run.path.is_dir() else []
+        if entries and all(entry.name.startswith(UNFINISHED) for entry in entries):
             remove_unfinished(run.path)  # a start that was killed before its manifest was whole
         occupied = run.path.exists() and (not run.path.is_dir() or any(run.path.iterdir()))
     if occupied and not (run.path / MANIFEST).exists():
@@ -159,19 +160,19 @@ def start_run(
 def _check_same(run: Run, definition: Mapping[str, Any]) -> None:
     before = run.manifest["definition"]
     for name in sorted({*before, *definition}):
-        if before.get(name) != definition.get(name):
-            was, now = (_shown(one.get(name)) for one in (before, definition))
+        was, now = before.get(name), definition.get(name)
+        if was != now:
+            if isinstance(was, list) and isinstance(now, list) and set(was) != set(now):
+                was, now = ([one for one in mine if one not in other] for mine, other in ((was, now), (now, was)))
             raise RunError(
-                f"--out {run.path} holds a run with another {name.replace('_', ' ')} ({was}, now {now}); "
+                f"--out {run.path} holds a run with another {name.replace('_', ' ')} ({_shown(was)}, now {_shown(now)}); "
                 "choose another --out, or remove that folder"
             )
 
 
 def _shown(value: Any) -> str:
-    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    if len(text) <= 60:
-        return text
-    return f"{text[:28]}…{text[-28:]}" if not isinstance(value, list) else f"{len(value)}: {text[:24]}…{text[-24:]}"
+    text = (", ".join(map(str, value)) or "none more") if isinstance(value, list) else str(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import pandas as pd
 from hypothesis import settings
 
 #: Property tests draw the same examples every time and keep no database.
-CHECKED = settings(max_examples=40, deadline=None, derandomize=True, database=None)
+CHECKED = settings(max_examples=25, deadline=None, derandomize=True, database=None)
 
 #: Doses of the synthetic curves: fine below the break, coarse above.
 DOSES = np.array([0.002, 0.006, 0.01, 0.014, 0.02, 0.03, 0.04, 0.05, 0.07, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9])

@@ -48,7 +48,9 @@ def test_no_break_on_a_dense_grid_fits_better(design: tuple[np.ndarray, np.ndarr
 
 @CHECKED
 @given(weighted_doses(), SEEDS)
-def test_the_line_returned_has_the_residuals_that_are_reported(design: tuple[np.ndarray, np.ndarray], seed: int) -> None:
+def test_the_line_returned_has_the_residuals_that_are_reported(
+    design: tuple[np.ndarray, np.ndarray], seed: int
+) -> None:
     x, weights = design
     y = np.random.default_rng(seed).standard_normal(len(x)).cumsum()
     fit = fit_one(x, y, weights)
@@ -59,9 +61,7 @@ def test_the_line_returned_has_the_residuals_that_are_reported(design: tuple[np.
 
 
 @CHECKED
-@given(
-    doses(), st.data(), st.integers(-20, 20), st.integers(-20, 20), st.integers(-20, 20).filter(bool)
-)
+@given(doses(), st.data(), st.integers(-20, 20), st.integers(-20, 20), st.integers(-20, 20).filter(bool))
 def test_a_line_without_noise_is_recovered(
     x: np.ndarray, data: st.DataObject, start: int, below: int, change: int
 ) -> None:

@@ -89,8 +89,8 @@ def test_groups_come_sorted_and_keep_their_own_curves() -> None:
     frame = pd.concat([TINY.assign(layer=5), TINY.assign(layer=1, effect=-TINY["effect"])])
     curves = curves_of(frame, by="layer")
     assert curves.groups == (1, 5)
-    np.testing.assert_array_equal(curves.values[:, 0], -curves.values[:, 1])
-    np.testing.assert_array_equal(curves.values[:, 1], curves_of(TINY).values[:, 0])
+    alone = curves_of(TINY).pooled()
+    np.testing.assert_array_equal(curves.pooled(), np.concatenate([-alone, alone]))
 
 
 def test_categories_without_rows_are_no_groups() -> None:
@@ -99,10 +99,13 @@ def test_categories_without_rows_are_no_groups() -> None:
 
 
 def test_the_mean_of_groups_is_put_first() -> None:
-    frame = pd.concat([TINY.assign(layer=layer, effect=factor * TINY["effect"]) for layer, factor in [(0, 100), (1, 1), (2, 3)]])
+    frame = pd.concat(
+        [TINY.assign(layer=layer, effect=factor * TINY["effect"]) for layer, factor in [(0, 100), (1, 1), (2, 3)]]
+    )
     curves = curves_of(frame, by="layer").with_mean_of([1, 2], "all")
     assert curves.groups == ("all", 0, 1, 2)
-    np.testing.assert_array_equal(curves.values[:, 0], 2 * curves.values[:, 2])
+    of_documents = curves.pooled(np.eye(2))
+    np.testing.assert_array_equal(of_documents[:, 0], 2 * of_documents[:, 2])
     np.testing.assert_allclose(curves.pooled()[0], curves.pooled()[[2, 3]].mean(axis=0), rtol=1e-15)
 
 
@@ -124,6 +127,14 @@ def test_a_number_that_is_not_finite_is_refused(column: str, value: float) -> No
     frame = TINY.copy()
     frame.loc[2, column] = value
     with pytest.raises(InputError, match=f"{column!r} holds values that are missing or not finite"):
+        curves_of(frame)
+
+
+@pytest.mark.parametrize("column", ["effect", "rate"])
+def test_a_missing_value_of_pandas_own_kind_is_refused(column: str) -> None:
+    frame = TINY.astype({column: "Float64"})
+    frame.loc[2, column] = pd.NA
+    with pytest.raises(InputError, match=f"{column!r}"):
         curves_of(frame)
 
 

@@ -77,14 +77,15 @@ def synthetic_effects(
     """The columns of the effects table; every prompt draws its noise from a generator of its own."""
     axes = (arms, replacements, sites, layers, rates)
     places = [place.ravel() for place in np.meshgrid(*(np.arange(len(axis)) for axis in axes), indexing="ij")]
-    arm, replacement, site, layer, rate = (
-        np.asarray(axis)[place] for axis, place in zip(axes, places, strict=True)
-    )
+    arm, replacement, site, layer, rate = (np.asarray(axis)[place] for axis, place in zip(axes, places, strict=True))
     k = np.floor(rate * NEURONS + 1e-9).astype(np.int32)
     mean = np.array([LEVELS[name] for name in arm]) * np.where(layer == 0, 8.0, 1.0) * curve(k / NEURONS)
     effects = []
     for prompt in prompt_ids:
-        document_rng, prompt_rng = np.random.default_rng([7, prompt // per_document]), np.random.default_rng([8, prompt])
+        document_rng, prompt_rng = (
+            np.random.default_rng([7, prompt // per_document]),
+            np.random.default_rng([8, prompt]),
+        )
         scale, shift = 1 + noise * document_rng.standard_normal(), noise * prompt_rng.standard_normal()
         effects.append(scale * mean + noise * (shift + prompt_rng.standard_normal(len(mean))))
     effect = np.concatenate(effects)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from ripplestats.hypotheses.contrasts import contrast, nearest_dose
+from ripplestats.fits.contrasts import contrast, nearest_dose
 from ripplestats.hypotheses.decisions import above_limit, below_limit, within_margin
 
 

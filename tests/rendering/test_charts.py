@@ -1,0 +1,92 @@
+"""Chart primitives: what is on the axes afterwards."""
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+
+from ripplestats.rendering.charts import PALETTE, chart_style, draw_band, draw_curves, draw_terms
+
+X = np.array([0.1, 0.2, 0.4])
+
+
+@pytest.fixture
+def ax() -> Axes:
+    return Figure().subplots()
+
+
+def colours(ax: Axes) -> list[str]:
+    return [to_hex(line.get_color()).upper() for line in ax.lines]
+
+
+def test_the_style_holds_only_inside_its_context() -> None:
+    before = dict(mpl.rcParams)
+    with pytest.raises(ValueError, match="inside"), chart_style():
+        assert mpl.rcParams["font.size"] == 8
+        assert mpl.rcParams["pdf.fonttype"] == 42
+        raise ValueError("inside")
+    assert dict(mpl.rcParams) == before
+
+
+@pytest.mark.parametrize("text", ["$x$", r"$\frac{$", "100% $ & $", r"\alpha_1^2"])
+def test_dollars_are_drawn_as_dollars(text: str) -> None:
+    with chart_style():
+        page = Figure()
+        title = page.subplots().set_title(text)
+        page.canvas.draw()
+    assert title.get_text() == text
+    assert not title.get_parse_math()
+
+
+def test_the_palette_has_seven_colours_and_black_last() -> None:
+    assert len({to_hex(colour) for colour in PALETTE}) == 7
+    assert to_hex(PALETTE[-1]) == "#000000"
+
+
+def test_a_band_is_a_curve_with_points_and_an_area(ax: Axes) -> None:
+    mean = np.array([1.0, 2.0, 3.0])
+    draw_band(ax, X, mean, mean - 1, mean + 0.5, PALETTE[1], "top")
+    (line,) = ax.lines
+    np.testing.assert_array_equal(line.get_xydata(), np.column_stack([X, mean]))
+    assert (line.get_label(), line.get_marker()) == ("top", "o")
+    assert colours(ax) == [PALETTE[1]]
+    (area,) = ax.collections
+    corners = area.get_paths()[0].vertices
+    assert (corners[:, 1].min(), corners[:, 1].max()) == (0.0, 3.5)
+
+
+def test_curves_have_a_colour_each_and_a_line_at_their_mark(ax: Axes) -> None:
+    curves = np.array([[1.0, 2, 3], [3.0, 2, 1]])
+    draw_curves(ax, X, curves, [0, "all"], marks={"all": 0.25, 0: np.nan}, x_label="rate", y_label="effect")
+    first, second, mark = ax.lines
+    np.testing.assert_array_equal(first.get_ydata(), curves[0])
+    np.testing.assert_array_equal(second.get_ydata(), curves[1])
+    np.testing.assert_array_equal(mark.get_xdata(), [0.25, 0.25])
+    assert colours(ax) == [PALETTE[0], PALETTE[1], PALETTE[1]]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("rate", "effect")
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["0", "all"]
+
+
+@pytest.mark.parametrize(("n", "legend"), [(1, False), (2, True), (7, True), (8, False), (30, False)])
+def test_a_legend_is_there_where_colours_tell_the_curves_apart(ax: Axes, n: int, legend: bool) -> None:
+    draw_curves(ax, X, np.arange(3.0 * n).reshape(n, 3), range(n), marks={}, x_label="", y_label="")
+    assert len(ax.lines) == n
+    assert (ax.get_legend() is not None) == legend
+
+
+def test_terms_are_drawn_from_the_top_down_with_their_intervals(ax: Axes) -> None:
+    terms = pd.DataFrame(
+        {"term": ["a", "b_$x$"], "estimate": [1.0, -2.0], "conf_low": [0.5, -4.0], "conf_high": [3.0, -1.0]}
+    )
+    with chart_style():
+        draw_terms(ax, terms)
+    places = dict(zip([label.get_text() for label in ax.get_yticklabels()], ax.get_yticks(), strict=True))
+    assert places["a"] > places["b_$x$"]
+    (points,) = (container for container in ax.containers)
+    dots, _, (bars,) = points.lines
+    np.testing.assert_array_equal(dots.get_xdata(), [1, -2])
+    ends = [segment[:, 0].tolist() for segment in bars.get_segments()]
+    assert ends == [[0.5, 3.0], [-4.0, -1.0]]
