@@ -1,9 +1,18 @@
 """The options of a run, checked where they come in."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from ripplestats.errors import InputError
+
+ENGINES = ("auto", "onepass", "hooks")
+DTYPES = ("float32", "float64", "bfloat16", "float16")
+
+
+def is_path(name: str) -> bool:
+    """Tell whether a name is that of a file or folder that is there (what is too long for a path is a name)."""
+    return bool(name) and os.path.exists(name)  # noqa: PTH110
 
 
 @dataclass(frozen=True)
@@ -44,12 +53,15 @@ class RunConfig:
             value = getattr(self, name)
             if value < least:
                 raise InputError(f"--{name.replace('_', '-')} {value} must be at least {least}")
+        for name, allowed in (("engine", ENGINES), ("dtype", DTYPES)):
+            if getattr(self, name) not in allowed:
+                raise InputError(f"--{name} {getattr(self, name)!r} is not known; allowed: {', '.join(allowed)}")
 
     @property
     def folder(self) -> Path:
         """The run directory: ``--out``, or one named after dataset and model."""
         if self.out:
             return Path(self.out)
-        names = (Path(name).stem if Path(name).exists() else name for name in (self.dataset, self.model))
+        names = (Path(name).stem if is_path(name) else name[:80] for name in (self.dataset, self.model))
         plain = ("".join(c if c.isalnum() or c in "-_." else "-" for c in name).strip(".-") for name in names)
         return Path("runs") / "-".join(name or "run" for name in plain)

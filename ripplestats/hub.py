@@ -45,9 +45,9 @@ def reachable(timeout: float = PROBE_SECONDS) -> bool:
     return not constants.HF_HUB_OFFLINE and _answers(constants.ENDPOINT, timeout)
 
 
-def transport_errors() -> tuple[type[BaseException], ...]:
+def transport_errors() -> tuple[type[Exception], ...]:
     """Return what the hub client raises when the connection fails, whichever HTTP library it is built on."""
     from huggingface_hub.errors import HfHubHTTPError
 
-    library = [base for base in HfHubHTTPError.__bases__ if base is not OSError]
-    return (HfHubHTTPError, ConnectionError, TimeoutError, *library)
+    # The first base is the HTTP library's own error, which its broken connections are, too.
+    return (HfHubHTTPError, HfHubHTTPError.__bases__[0], ConnectionError, TimeoutError)

@@ -4,6 +4,7 @@ import platform
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -144,14 +145,17 @@ def _definition(job: "Sweep") -> dict[str, Any]:
         "model": job.model.used,
         "weights_sha256": job.model.weights_sha256,
         "dtype": job.model.dtype,
+        "dataset": job.prompts.provenance.used,
+        "seed": job.seed,
         "prompts": len(job.prompts),
+        "context": sorted({len(prompt.context_ids) for prompt in job.prompts}),
+        "per_document": max(Counter(prompt.document_id for prompt in job.prompts).values()),
         "prompts_fingerprint": job.prompts.fingerprint,
         "rates": [str(rate) for rate in grid.rates],
         "arms": grid.arms,
         "replacement": grid.replacements,
         "site": grid.sites,
         "layers": grid.layers,
-        "seed": job.seed,
     }
 
 

@@ -3,7 +3,9 @@
 import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from dataclasses import asdict
+from typing import TYPE_CHECKING, NoReturn
 
 from ripplestats.arguments import parse_arguments
 from ripplestats.config import RunConfig
@@ -76,8 +78,7 @@ def _swept(config: RunConfig) -> "Run":
     return sweep(
         model, prompts, out=config.folder, rates=config.rates, arms=config.arms, replacement=config.replacement,
         site=config.site, layers=config.layers, engine=config.engine, batch_size=config.batch_size, seed=config.seed,
-        options={"context": config.context, "per_document": config.per_document, "device": config.device,
-                 "bootstrap": config.bootstrap, "fallback": config.fallback},
+        options={name: value for name, value in asdict(config).items() if name not in ("out", "fit_only")},
         say=_say,
     )  # fmt: skip
 
@@ -132,5 +133,17 @@ def _quiet() -> None:
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
 
 
+def console() -> NoReturn:
+    """Run the command line as a program, and leave without the interpreter's own clean-up.
+
+    A streamed corpus is read ahead by threads of pyarrow; one that wakes while Python shuts down aborts the process.
+    """
+    code = main()
+    with suppress(BrokenPipeError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    console()

@@ -29,7 +29,14 @@ def tiny_prompts(n: int, length: int, seed: int = 0, n_documents: int | None = N
     rng = np.random.default_rng(seed)
     documents = n if n_documents is None else n_documents
     rows = [
-        Prompt(i, i % documents, f"context {i}", tuple(rng.integers(3, 256, length).tolist()), "t", int(rng.integers(3, 256)))
+        Prompt(
+            i,
+            i % documents,
+            f"context {i}",
+            tuple(rng.integers(3, 256, length).tolist()),
+            "t",
+            int(rng.integers(3, 256)),
+        )
         for i in range(n)
     ]
     return PromptTable(tuple(rows))

@@ -9,7 +9,7 @@ import json
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -25,14 +25,14 @@ _RANGE = re.compile(r"bytes=(\d+)-(\d*)$")
 _PIECE = 1 << 16
 
 
-@dataclass(frozen=True)
+@dataclass
 class Request:
-    """One request and its answer; ``sent`` counts the bytes of the answer's body."""
+    """One request and its answer; ``sent`` counts the bytes of the answer's body as they go out."""
 
     method: str
     path: str
     status: int
-    sent: int
+    sent: int = 0
 
 
 @dataclass
@@ -41,15 +41,18 @@ class Hub:
 
     models: Mapping[str, Path] = field(default_factory=dict)
     datasets: Mapping[str, Path] = field(default_factory=dict)
-    #: Gets method, path and the requests so far; a status code (or HANG_UP) it returns takes the place of the answer.
-    fault: Callable[[str, str, list[Request]], int | None] = lambda _method, _path, _before: None
+    #: Gets method, path and first byte asked for; a status code (or HANG_UP) it returns takes the place of the answer.
+    fault: Callable[[str, str, int], int | None] = lambda _method, _path, _first: None
     requests: list[Request] = field(default_factory=list)
     url: str = ""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def note(self, request: Request) -> None:
+    def note(self, method: str, path: str, status: int) -> Request:
+        """Write down a request before it is answered."""
+        request = Request(method, path, status)
         with self._lock:
             self.requests.append(request)
+        return request
 
     def sent(self, ending: str = "") -> int:
         """Bytes of file content answered so far, for files whose name ends so."""
@@ -72,6 +75,11 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         """Stay silent: pytest shows the requests when a test fails."""
 
+    def handle(self) -> None:
+        """Take a client that goes away for what it is: the end of a connection."""
+        with suppress(ConnectionError):
+            super().handle()
+
     def do_HEAD(self) -> None:
         self._answer()
 
@@ -85,10 +93,11 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         parts = urlsplit(self.path)
         path = unquote(parts.path).strip("/")
-        status = self.hub.fault(self.command, path, list(self.hub.requests))
+        wanted = _RANGE.match(self.headers.get("Range", ""))
+        status = self.hub.fault(self.command, path, int(wanted[1]) if wanted else 0)
         if status == HANG_UP:
             self.close_connection = True
-            self.hub.note(Request(self.command, f"/{path}", HANG_UP, 0))
+            self.hub.note(self.command, path, HANG_UP)
         elif status is not None:
             self._send(status, b"told to fail")
         elif path == "":
@@ -160,20 +169,15 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(status, b"", {"X-Error-Code": code, "X-Error-Message": code})
 
     def _send(self, status: int, content: bytes, headers: Mapping[str, str] | None = None) -> None:
+        request = self.hub.note(self.command, unquote(urlsplit(self.path).path).strip("/"), status)
         self.send_response(status)
         for name, value in {"X-Repo-Commit": SHA, **(headers or {})}.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        sent = 0
-        try:
-            if self.command != "HEAD":
-                for start in range(0, len(content), _PIECE):
-                    sent += self.wfile.write(content[start : start + _PIECE])
-        except (BrokenPipeError, ConnectionResetError):
-            self.close_connection = True
-        finally:
-            self.hub.note(Request(self.command, unquote(urlsplit(self.path).path), status, sent))
+        if self.command != "HEAD":
+            for start in range(0, len(content), _PIECE):
+                request.sent += self.wfile.write(content[start : start + _PIECE])
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ripplestats import hub
+from ripplestats.config import DTYPES, is_path
 from ripplestats.errors import HubError, ModelError
 from ripplestats.model.embedded import EMBEDDED_MODELS, FALLBACK_MODEL, embedded_folder
 from ripplestats.model.sites import Layout, SiteNames, find_layout
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-DTYPES = ("float32", "float64", "bfloat16", "float16")
 _VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 _FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 
@@ -113,7 +113,7 @@ def _folder(name: str, revision: str | None, fallback: bool, say: Callable[[str]
     if name in EMBEDDED_MODELS:
         source = EMBEDDED_MODELS[name]
         return embedded_folder(name, say), name, f"{source.package} {source.version}", ""
-    if name and Path(name).is_dir():
+    if is_path(name) and Path(name).is_dir():
         return Path(name), name, "", ""
     if not name or name.count("/") > 1 or name.startswith((".", "/", "~")):
         known = ", ".join(EMBEDDED_MODELS)
@@ -137,6 +137,7 @@ def _snapshot(name: str, revision: str | None, online: bool) -> Path:
     import huggingface_hub
     from huggingface_hub import errors
 
+    unreachable: tuple[type[Exception], ...] = (OSError, *hub.transport_errors())
     try:
         return Path(
             huggingface_hub.snapshot_download(
@@ -154,7 +155,7 @@ def _snapshot(name: str, revision: str | None, online: bool) -> Path:
             f"--model {name!r}{at} does not exist on the hub, or is private; "
             f"allowed: {', '.join(EMBEDDED_MODELS)}, a hub name, or a local folder"
         ) from error
-    except (OSError, *hub.transport_errors()) as error:
+    except unreachable as error:
         why = "cannot be reached and nothing is cached" if not online else f"failed: {type(error).__name__}"
         raise HubError(f"--model {name!r}: the hub {why}") from error
 

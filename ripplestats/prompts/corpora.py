@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ripplestats import hub
+from ripplestats.config import is_path
 from ripplestats.errors import DatasetError, HubError, StorageError
 from ripplestats.prompts.articles import Document, article_title, articles, paragraphs
 from ripplestats.prompts.table import Provenance
@@ -55,7 +56,7 @@ def open_corpus(name: str, *, fallback: bool = True, text_column: str | None = N
     """
     if name in EMBEDDED_CORPORA:
         return _local(name, embedded_data() / EMBEDDED_CORPORA[name], text_column)
-    if name and Path(name).exists():
+    if is_path(name):
         return _local(name, Path(name), text_column)
     if name not in HUB_CORPORA and (Path(name).suffix in READERS or "/" not in name):
         known = ", ".join([*HUB_CORPORA, *EMBEDDED_CORPORA])

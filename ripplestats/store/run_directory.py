@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 MANIFEST = "manifest.json"
 #: What the first line of a manifest names, so that other people's files are not taken for ours.
 FORMAT = "ripplestats run 1"
+_SHOWN = 60
 
 
 @dataclass(frozen=True)
@@ -159,10 +160,10 @@ def start_run(
 
 def _check_same(run: Run, definition: Mapping[str, Any]) -> None:
     before = run.manifest["definition"]
-    for name in sorted({*before, *definition}):
+    for name in {**definition, **before}:
         was, now = before.get(name), definition.get(name)
         if was != now:
-            if isinstance(was, list) and isinstance(now, list) and set(was) != set(now):
+            if isinstance(was, list) and isinstance(now, list) and len(str(was)) > _SHOWN:
                 was, now = ([one for one in mine if one not in other] for mine, other in ((was, now), (now, was)))
             raise RunError(
                 f"--out {run.path} holds a run with another {name.replace('_', ' ')} ({_shown(was)}, now {_shown(now)}); "
@@ -172,7 +173,7 @@ def _check_same(run: Run, definition: Mapping[str, Any]) -> None:
 
 def _shown(value: Any) -> str:
     text = (", ".join(map(str, value)) or "none more") if isinstance(value, list) else str(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}…"
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:

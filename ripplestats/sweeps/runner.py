@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ripplestats.config import ENGINES
 from ripplestats.errors import EngineError, InputError, NonFiniteError
 from ripplestats.intervention.branches import Branch, dose
 from ripplestats.model.load import Model
@@ -21,8 +22,6 @@ from ripplestats.sweeps.onepass import run_one_pass
 from ripplestats.sweeps.outcomes import METRICS, Clean, Outcomes
 from ripplestats.sweeps.selfcheck import SelfCheck, check_one_pass
 
-EngineName = Literal["auto", "onepass", "hooks"]
-ENGINES: tuple[EngineName, ...] = ("auto", "onepass", "hooks")
 Columns = dict[str, np.ndarray]
 _RUN = {"onepass": run_one_pass, "hooks": run_hooked}
 
@@ -94,6 +93,8 @@ class Sweep:
         return self._effect_columns(rows, effects), _stacked(self.prompts[rows], cleans)
 
     def _check_context(self) -> None:
+        if not len(self.prompts):
+            raise InputError("there are no prompts to sweep")
         longest = max(len(prompt.context_ids) for prompt in self.prompts)
         limit = self.model.max_context
         if limit is not None and longest > limit:
@@ -106,7 +107,10 @@ class Sweep:
     def _donors(self, group: Sequence[Prompt]) -> Mapping[tuple[int, Site], Tensor]:
         """Return, for each prompt of a group, another prompt's clean activations at every site of the grid."""
         numbers = donor_numbers([prompt.document_id for prompt in self.prompts], self.seed)
-        lenders = [self.prompts[numbers[prompt.prompt_id]] for prompt in group]
+        lender_of = {
+            prompt.prompt_id: self.prompts[number] for prompt, number in zip(self.prompts, numbers, strict=True)
+        }
+        lenders = [lender_of[prompt.prompt_id] for prompt in group]
         found: list[dict[tuple[int, Site], Tensor]] = []
         for lender in lenders:
             ids = torch.tensor([lender.context_ids], dtype=torch.long, device=self.model.device)
