@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+# One thread: tiny models gain nothing from more, and threads that wait for a busy core make minutes of seconds.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
