@@ -64,6 +64,12 @@ configs:
 """
 
 
+@pytest.fixture(autouse=True)
+def asked_anew() -> None:
+    """Forget earlier answers: a port may be given out twice."""
+    hub_module._answers.cache_clear()
+
+
 def write_parquet(file: Path, columns: dict[str, list[str]], rows: int) -> None:
     """Write plain strings in row groups of so many rows."""
     file.parent.mkdir(exist_ok=True)

@@ -118,6 +118,8 @@ def _convert(gguf: Path, folder: Path) -> None:
     import torch
     import transformers
 
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
     parts = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
     read = transformers.AutoModelForCausalLM.from_pretrained(**parts, dtype=torch.float32)
     weights = read.state_dict()
