@@ -1,6 +1,6 @@
 """Resampling of documents, the unit of inference, and intervals from the replicates."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,6 +45,17 @@ def check_bootstrap(n_boot: int, seed: int, conf_level: float = 0.95) -> None:
         raise InputError(f"seed={seed} is not allowed; a seed is not negative")
     if not 0 < conf_level < 1:
         raise InputError(f"conf_level={conf_level} is not allowed; it lies between 0 and 1")
+
+
+def check_intervals(names: Sequence[str]) -> None:
+    """Refuse kinds of interval that are not known.
+
+    Raises:
+        InputError: a name is neither ``percentile`` nor ``bca``.
+    """
+    for name in names:
+        if name not in ("percentile", "bca"):
+            raise InputError(f"interval={name!r} is not known; allowed: percentile, bca")
 
 
 def resample_documents(n_documents: int, n_boot: int, rng: np.random.Generator) -> Resamples:

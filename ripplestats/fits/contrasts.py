@@ -6,10 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from ripplestats.fits.bootstrap import MINIMUM_DOCUMENTS
 from ripplestats.fits.curves import DocumentCurves, Floats
-
-#: With fewer documents a contrast has no standard error worth the name.
-MINIMUM_DOCUMENTS = 4
 
 
 @dataclass(frozen=True)

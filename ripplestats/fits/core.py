@@ -13,6 +13,7 @@ from ripplestats.fits.bootstrap import (
     Resamples,
     bootstrap,
     check_bootstrap,
+    check_intervals,
     resample_documents,
 )
 from ripplestats.fits.curves import DocumentCurves, Floats, document_curves
@@ -103,9 +104,7 @@ def core_terms(
     for one in shares:
         if not 0 < one < 1:
             raise InputError(f"share={one} is not allowed; a share lies between 0 and 1")
-    for name in intervals:
-        if name not in ("percentile", "bca"):
-            raise InputError(f"interval={name!r} is not known; allowed: percentile, bca")
+    check_intervals(intervals)
     estimate, found, notes = _estimates(curves, resamples, conf_level, shares, plateau)
     df = curves.n_documents - 1
     rows: list[tuple[Hashable, ...]] = []

@@ -25,7 +25,10 @@ ALL_LAYERS = "all"
 #: The dose at which the mixed model's slope may change: where the seed says that the effect ends.
 KNOT_PERCENT = 10.0
 CELLS = ["arm", "replacement", "site"]
-_METHODS = {"bootstrap percentile": "document bootstrap, percentile", "bootstrap bca": "document bootstrap, BCa"}
+#: The outcome that tables, figures, summary and claims are about, and the kind of interval that they show.
+MAIN_METRIC = "delta_logprob"
+MAIN_METHOD = "document bootstrap, percentile"
+_METHODS = {"bootstrap percentile": MAIN_METHOD, "bootstrap bca": "document bootstrap, BCa"}
 _MIXED_TERMS = {"Intercept": "mixed_intercept", "below": "mixed_slope_below", "above": "mixed_slope_above"}
 
 

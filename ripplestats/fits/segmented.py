@@ -7,7 +7,14 @@ import numpy as np
 from scipy import stats
 
 from ripplestats.errors import InputError
-from ripplestats.fits.bootstrap import MINIMUM_DOCUMENTS, Resamples, bootstrap, check_bootstrap, resample_documents
+from ripplestats.fits.bootstrap import (
+    MINIMUM_DOCUMENTS,
+    Resamples,
+    bootstrap,
+    check_bootstrap,
+    check_intervals,
+    resample_documents,
+)
 from ripplestats.fits.breakpoint import MINIMUM_DOSES, BreakDesign
 from ripplestats.fits.curves import DocumentCurves, Floats, document_curves
 from ripplestats.fits.result import TERMS, FitResult
@@ -93,14 +100,13 @@ def segmented_terms(
     """
     import pandas as pd
 
-    for name in intervals:
-        if name not in ("percentile", "bca"):
-            raise InputError(f"interval={name!r} is not known; allowed: percentile, bca")
+    check_intervals(intervals)
     pooled = curves.pooled()
-    notes = [undefined_break(curves, row) for row in pooled]
+    design = BreakDesign(curves.x, curves.dose_weights)
+    notes = [undefined_break(design, row) for row in pooled]
     fitted = len(curves.x) >= MINIMUM_DOSES
-    estimate = _terms(curves)(pooled) if fitted else np.full((len(pooled), 4), np.nan)
-    found = bootstrap(curves, _terms(curves), resamples, conf_level) if fitted else None
+    estimate = _terms(design)(pooled) if fitted else np.full((len(pooled), 4), np.nan)
+    found = bootstrap(curves, _terms(design), resamples, conf_level) if fitted else None
     df = curves.n_documents - 1
     rows: list[tuple[Hashable, ...]] = []
     for name in intervals:
@@ -122,9 +128,7 @@ def segmented_terms(
     return pd.DataFrame(rows, columns=["group", "method", *TERMS])
 
 
-def _terms(curves: DocumentCurves) -> Callable[[Floats], Floats]:
-    design = BreakDesign(curves.x, curves.dose_weights)
-
+def _terms(design: BreakDesign) -> Callable[[Floats], Floats]:
     def statistic(rows: Floats) -> Floats:
         fit = design.fit(rows)
         return np.column_stack([fit.breakpoint, fit.intercept, fit.slope_below, fit.slope_above])
@@ -132,14 +136,13 @@ def _terms(curves: DocumentCurves) -> Callable[[Floats], Floats]:
     return statistic
 
 
-def undefined_break(curves: DocumentCurves, curve: Floats) -> str:
+def undefined_break(design: BreakDesign, curve: Floats) -> str:
     """Say why the break of a mean curve is undefined, or nothing if it is not."""
-    if len(curves.x) < MINIMUM_DOSES:
-        return f"undefined: {len(curves.x)} doses, at least {MINIMUM_DOSES} are needed"
-    design = BreakDesign(curves.x, curves.dose_weights)
+    if len(design.x) < MINIMUM_DOSES:
+        return f"undefined: {len(design.x)} doses, at least {MINIMUM_DOSES} are needed"
     fit = design.fit(curve[None])
-    weights = curves.dose_weights / curves.dose_weights.sum()
-    variation = float(weights @ (curve - weights @ curve) ** 2) * curves.dose_weights.sum()
+    weights = design.weights / design.weights.sum()
+    variation = float(weights @ (curve - weights @ curve) ** 2) * design.weights.sum()
     if variation <= _NOTHING * float(weights @ curve**2):
         return "undefined: the curve is flat"
     if float(fit.residual_ss_line[0] - fit.residual_ss[0]) <= _NOTHING * variation:

@@ -8,9 +8,9 @@ import pandas as pd
 from ripplestats.fits.bootstrap import MINIMUM_DOCUMENTS, Resamples, bootstrap, resample_documents
 from ripplestats.fits.breakpoint import MINIMUM_DOSES, BreakDesign
 from ripplestats.fits.contrasts import Contrast, contrast, contrast_of_doses, nearest_dose
-from ripplestats.fits.core import core_statistic
+from ripplestats.fits.core import SHARES, core_statistic
 from ripplestats.fits.curves import DocumentCurves
-from ripplestats.fits.run_estimates import ALL_LAYERS, layer_curves
+from ripplestats.fits.run_estimates import ALL_LAYERS, MAIN_METRIC, layer_curves
 from ripplestats.fits.saturation import plateau_weights
 from ripplestats.fits.segmented import undefined_break
 from ripplestats.hypotheses.breaks import sup_f
@@ -21,7 +21,6 @@ from ripplestats.store.schema import CLAIM_COLUMNS
 if TYPE_CHECKING:
     from ripplestats.store.run_directory import Run
 
-METRIC = "delta_logprob"
 ALPHA = 0.05
 Rows = list[dict[str, object]]
 
@@ -41,7 +40,7 @@ def claims(run_or_frame: "Run | pd.DataFrame", *, n_boot: int = 2000, seed: int 
     effects = run_or_frame if isinstance(run_or_frame, pd.DataFrame) else run_or_frame.effects()
     site = effects["site"].iloc[0]
     curves = {
-        (str(arm), str(replacement)): layer_curves(frame, METRIC)
+        (str(arm), str(replacement)): layer_curves(frame, MAIN_METRIC)
         for (arm, replacement), frame in effects[effects["site"] == site].groupby(["arm", "replacement"], observed=True)
     }
     main = curves.get(("top", "median"))
@@ -88,7 +87,7 @@ def _threshold(curves: DocumentCurves, resamples: Resamples, rng: np.random.Gene
     statistic, p_value = sup_f(curves, len(resamples.bootstrap), rng)
     rows = []
     for i, group in enumerate(curves.groups):
-        defined = not undefined_break(curves, pooled[i])
+        defined = not undefined_break(design, pooled[i])
         value, below, above = (one[i] if defined else np.nan for one in (estimate, low, high))
         decision = below_limit(below, above, CLAIMS[name].margin)
         rows.append(_row(name, group, statistic[i], p_value[i], value, below, above, np.nan, decision))
@@ -99,7 +98,7 @@ def _core(curves: DocumentCurves, resamples: Resamples) -> Rows:
     weights = plateau_weights(curves.x)
     if weights is None or curves.n_documents < MINIMUM_DOCUMENTS:
         return []
-    shares = np.array([0.5, 0.8, 0.9])
+    shares = np.array(SHARES)
     statistic = core_statistic(curves, weights, shares)
     estimate = statistic(curves.pooled())
     found = bootstrap(curves, statistic, resamples, 1 - ALPHA)
@@ -114,7 +113,8 @@ def _core(curves: DocumentCurves, resamples: Resamples) -> Rows:
                 rows.append(_row(name, group, np.nan, np.nan, np.nan, np.nan, np.nan, np.nan, "undecided"))
                 continue
             low, high = (limits[i, j] for limits in found.percentile)
-            p_value = (1 + (replicates[:, i, j] > limit).sum()) / (1 + len(replicates))
+            # A replicate without a core fraction speaks against the claim, not for it.
+            p_value = (1 + (~(replicates[:, i, j] <= limit)).sum()) / (1 + len(replicates))
             decision = below_limit(low, high, limit)
             rows.append(_row(name, group, np.nan, p_value, estimate[i, j], low, high, np.nan, decision))
     return rows

@@ -10,7 +10,7 @@ import pandas as pd
 
 from ripplestats.fits.bootstrap import resample_documents, simultaneous_band
 from ripplestats.fits.curves import DocumentCurves
-from ripplestats.fits.run_estimates import ALL_LAYERS, CELLS, layer_curves
+from ripplestats.fits.run_estimates import ALL_LAYERS, CELLS, MAIN_METHOD, MAIN_METRIC, layer_curves
 from ripplestats.rendering.charts import COLUMN, PAGE, PALETTE, chart_style, draw_band
 from ripplestats.report.wording import ARM_NAMES, METRIC_NAMES, provenance
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from ripplestats.store.run_directory import Run
 
-METRIC = "delta_logprob"
 #: Rates shown by the seed's figure: its own coarse and fine grids, as far as the run has them.
 _SEED_COARSE = [rate / 100 for rate in range(10, 100, 10)]
 _SEED_FINE = 0.0451
@@ -35,7 +34,7 @@ def write_figures(run: "Run", estimates: pd.DataFrame, n_boot: int = 1000, seed:
     first = {name: effects[name].iloc[0] for name in ("replacement", "site")}
     chosen = effects[(effects["replacement"] == first["replacement"]) & (effects["site"] == first["site"])]
     arms = list(dict.fromkeys(chosen["arm"].astype(str)))
-    curves = {arm: layer_curves(chosen[chosen["arm"] == arm], METRIC) for arm in arms}
+    curves = {arm: layer_curves(chosen[chosen["arm"] == arm], MAIN_METRIC) for arm in arms}
     main = "top" if "top" in curves else arms[0]
     source = provenance(run.manifest)
     folder = run.path / "figures"
@@ -76,7 +75,7 @@ def draw_dose_response(page: "Figure", curves: dict[str, DocumentCurves], n_boot
         draw_band(ax, 100 * one.x, mean, mean - half[0], mean + half[0], PALETTE[number], ARM_NAMES[arm])
     ax.axhline(0, color="0.6", linewidth=0.6)
     percent_axis(ax, min(float(one.x[one.x > 0].min()) for one in curves.values()))
-    ax.set_ylabel(METRIC_NAMES[METRIC])
+    ax.set_ylabel(METRIC_NAMES[MAIN_METRIC])
     first = next(iter(curves.values())).groups[0]
     ax.set_title("Mean over all blocks but the first" if first == ALL_LAYERS else f"Block {first}", loc="left")
     ax.legend(loc="upper left")
@@ -104,14 +103,14 @@ def draw_layer_by_rate(page: "Figure", curves: DocumentCurves, arm: str) -> None
     ticks = [tick for tick in (-1, -0.1, -0.01, 0, 0.01, 0.1, 1) if abs(tick) <= limit]
     bar = page.colorbar(image, ax=ax, pad=0.02, ticks=ticks)
     plain_numbers(bar.ax)
-    bar.set_label(METRIC_NAMES[METRIC])
+    bar.set_label(METRIC_NAMES[MAIN_METRIC])
 
 
 def draw_threshold_by_layer(page: "Figure", rows: pd.DataFrame) -> None:
     """Draw each block's threshold rate with its interval, and the overall one as a band."""
     ax = page.subplots()
-    rows = rows[(rows["quantity"] == "threshold") & (rows["metric"] == METRIC)]
-    rows = rows[rows["method"] == "document bootstrap, percentile"]
+    rows = rows[(rows["quantity"] == "threshold") & (rows["metric"] == MAIN_METRIC)]
+    rows = rows[rows["method"] == MAIN_METHOD]
     layers = rows[rows["layer"] != ALL_LAYERS]
     place = layers["layer"].astype(int)
     value, low, high = (100 * layers[name] for name in ("estimate", "conf_low", "conf_high"))
@@ -143,13 +142,13 @@ def draw_seed_dots(page: "Figure", frame: pd.DataFrame) -> None:
         "Coarse grid": [rate for rate in rates if np.isclose(rate, _SEED_COARSE).any()],
         "Fine grid": [rate for rate in rates if rate <= _SEED_FINE],
     }
-    mean = frame.groupby(["layer", "rate"])[METRIC].mean()
+    mean = frame.groupby(["layer", "rate"])[MAIN_METRIC].mean()
     for ax, (title, chosen) in zip(panels, grids.items(), strict=True):
         _draw_dots(page, ax, mean, chosen)
         several = len(frame["prompt_id"].unique()) > 1
         ax.set_title(f"{title}, mean over prompts" if several else title, loc="left")
         ax.set_xlabel("block")
-    panels[0].set_ylabel(METRIC_NAMES[METRIC])
+    panels[0].set_ylabel(METRIC_NAMES[MAIN_METRIC])
 
 
 def _draw_dots(page: "Figure", ax: "Axes", mean: Any, rates: list[float]) -> None:

@@ -5,14 +5,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ripplestats.fits.run_estimates import ALL_LAYERS
+from ripplestats.fits.run_estimates import ALL_LAYERS, MAIN_METHOD, MAIN_METRIC
 from ripplestats.rendering.progress import duration
 from ripplestats.report.wording import interval, percent, provenance
 
 if TYPE_CHECKING:
     from ripplestats.store.run_directory import Run
-
-_METHODS = ("document bootstrap, percentile",)
 
 
 def summarise(run: "Run", estimates: pd.DataFrame, claims: pd.DataFrame) -> str:
@@ -30,15 +28,13 @@ def summarise(run: "Run", estimates: pd.DataFrame, claims: pd.DataFrame) -> str:
     arms = list(dict.fromkeys(estimates["arm"]))
     cell = estimates[estimates["arm"] == ("top" if "top" in arms else arms[0])]
     cell = cell[(cell["replacement"] == cell["replacement"].iloc[0]) & (cell["site"] == cell["site"].iloc[0])]
-    cell = cell[(cell["metric"].isin(["delta_logprob", "top1_changed"])) & cell["method"].isin(_METHODS)]
+    cell = cell[(cell["metric"].isin([MAIN_METRIC, "top1_changed"])) & (cell["method"] == MAIN_METHOD)]
     lines += [_threshold(cell), *_core(cell), *_first_block(cell), *_other_arms(estimates, arms), "", *_claims(claims)]
     lines += [_where(run, manifest)]
     return "\n".join(line for line in lines)
 
 
-def _row(
-    rows: pd.DataFrame, quantity: str, layer: str, share: float | None = None, metric: str = "delta_logprob"
-) -> Any:
+def _row(rows: pd.DataFrame, quantity: str, layer: str, share: float | None = None, metric: str = MAIN_METRIC) -> Any:
     found = rows[(rows["quantity"] == quantity) & (rows["layer"] == layer) & (rows["metric"] == metric)]
     if share is not None:
         found = found[np.isclose(found["share"], share)]
@@ -103,7 +99,7 @@ def _first_block(cell: pd.DataFrame) -> list[str]:
 def _other_arms(estimates: pd.DataFrame, arms: list[str]) -> list[str]:
     if not {"top", "random"} <= set(arms):
         return []
-    rows = estimates[estimates["method"].isin(_METHODS)]
+    rows = estimates[estimates["method"] == MAIN_METHOD]
     random = _row(rows[rows["arm"] == "random"], "plateau", ALL_LAYERS)
     if random is None or np.isnan(random["estimate"]):
         return []

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ripplestats.fits.run_estimates import ALL_LAYERS, CELLS
+from ripplestats.fits.run_estimates import ALL_LAYERS, CELLS, MAIN_METHOD, MAIN_METRIC
 from ripplestats.rendering.latex import latex_table
 from ripplestats.report.wording import details, provenance
 from ripplestats.store.atomic import write_text
@@ -13,8 +13,6 @@ from ripplestats.store.atomic import write_text
 if TYPE_CHECKING:
     from ripplestats.store.run_directory import Run
 
-_METHOD = "document bootstrap, percentile"
-_METRIC = "delta_logprob"
 _ROWS = (
     "The mean over all blocks but the first for every arm, then each block of the first arm; the others are in "
     "estimates.csv, and why a dash is undefined."
@@ -44,7 +42,7 @@ def write_tables(run: "Run", estimates: pd.DataFrame, claims: pd.DataFrame) -> N
 
 
 def _thresholds(estimates: pd.DataFrame, level: str) -> tuple[pd.DataFrame, str, tuple[str, ...]]:
-    rows = estimates[(estimates["metric"] == _METRIC) & (estimates["method"] == _METHOD)]
+    rows = estimates[(estimates["metric"] == MAIN_METRIC) & (estimates["method"] == MAIN_METHOD)]
     wide = _wide(rows[rows["quantity"].isin(["threshold", "slope_below", "slope_above"])], "quantity")
     frame = _cells(wide).assign(
         **{
@@ -62,7 +60,7 @@ def _thresholds(estimates: pd.DataFrame, level: str) -> tuple[pd.DataFrame, str,
 
 
 def _core_fractions(estimates: pd.DataFrame, level: str) -> tuple[pd.DataFrame, str, tuple[str, ...]]:
-    rows = estimates[(estimates["metric"] == _METRIC) & (estimates["method"] == _METHOD)]
+    rows = estimates[(estimates["metric"] == MAIN_METRIC) & (estimates["method"] == MAIN_METHOD)]
     rows = rows[rows["quantity"].isin(["plateau", "core_fraction"])]
     caption = "Plateau, and core fraction: the rate at which the mean effect reaches a share of the plateau."
     if rows.empty:
