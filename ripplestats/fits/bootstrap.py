@@ -15,6 +15,11 @@ MINIMUM_DOCUMENTS = 4
 MINIMUM_REPLICATES = 20
 
 
+#: Takes curves (n × doses) to n values, or n × m, NaN where undefined. A second argument, given only where the design is
+#: not balanced, holds the weights of the doses (n × doses).
+Statistic = Callable[..., Floats]
+
+
 @dataclass(frozen=True)
 class Resamples:
     """How often each document counts: replicates × documents, for the bootstrap and for leaving one out."""
@@ -47,15 +52,19 @@ def check_bootstrap(n_boot: int, seed: int, conf_level: float = 0.95) -> None:
         raise InputError(f"conf_level={conf_level} is not allowed; it lies between 0 and 1")
 
 
-def check_intervals(names: Sequence[str]) -> None:
+#: Kinds of interval: two from resampling documents, one from inverting a t test over them, one by the delta method.
+INTERVALS = ("percentile", "bca", "inversion", "wald")
+
+
+def check_intervals(names: Sequence[str], allowed: Sequence[str] = INTERVALS) -> None:
     """Refuse kinds of interval that are not known.
 
     Raises:
-        InputError: a name is neither ``percentile`` nor ``bca``.
+        InputError: a name is not one of ``allowed``.
     """
     for name in names:
-        if name not in ("percentile", "bca"):
-            raise InputError(f"interval={name!r} is not known; allowed: percentile, bca")
+        if name not in allowed:
+            raise InputError(f"interval={name!r} is not known; allowed: {', '.join(allowed)}")
 
 
 def resample_documents(n_documents: int, n_boot: int, rng: np.random.Generator) -> Resamples:
@@ -65,13 +74,13 @@ def resample_documents(n_documents: int, n_boot: int, rng: np.random.Generator) 
 
 
 def bootstrap(
-    curves: DocumentCurves, statistic: Callable[[Floats], Floats], resamples: Resamples, conf_level: float = 0.95
+    curves: DocumentCurves, statistic: Statistic, resamples: Resamples, conf_level: float = 0.95
 ) -> Interval:
     """Bootstrap a statistic of mean curves over documents.
 
     Args:
         curves: documents' mean curves.
-        statistic: takes curves (n × doses), returns n values, or n × m; NaN where undefined.
+        statistic: of curves.
         resamples: from ``resample_documents``; the same for all that is to be compared.
         conf_level: of the intervals.
 
@@ -79,12 +88,12 @@ def bootstrap(
         Percentile and bias-corrected accelerated intervals (Efron 1987, eqs 6.3 and 7.3) of shape groups (× m).
         Replicates where the statistic is undefined are left out, and their share is reported.
     """
-    estimate = statistic(curves.pooled())
+    estimate = of_pooled(curves, statistic)
     if curves.n_documents < MINIMUM_DOCUMENTS:
         blank = np.full(estimate.shape, np.nan)
         return Interval(blank, (blank, blank), (blank, blank), blank)
-    replicates = _apply(statistic, curves.pooled(resamples.bootstrap))
-    left_out = _apply(statistic, curves.pooled(resamples.jackknife))
+    replicates = of_resamples(curves, statistic, resamples.bootstrap)
+    left_out = of_resamples(curves, statistic, resamples.jackknife)
     defined = np.isfinite(replicates)
     values = np.where(defined, replicates, np.nan)
     alpha = (1 - conf_level) / 2
@@ -97,6 +106,31 @@ def bootstrap(
     low, high = _quantiles(values, levels)
     bca_low, bca_high = _quantiles(values, _bca_levels(values, estimate, left_out, alpha))
     return Interval(std_error, (low, high), (bca_low, bca_high), 1.0 - defined.mean(axis=0))
+
+
+def of_pooled(curves: DocumentCurves, statistic: Statistic) -> Floats:
+    """Return the statistic of each group's mean curve: groups (× m)."""
+    if curves.counts is None:
+        return statistic(curves.pooled())
+    return statistic(curves.pooled(), curves.pooled_weights())
+
+
+def of_resamples(curves: DocumentCurves, statistic: Statistic, multiplicities: Floats) -> Floats:
+    """Return the statistic of each replicate's mean curves: replicates × groups (× m).
+
+    A replicate in which a dose has no row is undefined.
+    """
+    rows = curves.pooled(multiplicities).reshape(-1, len(curves.x))
+    shape = (len(multiplicities), len(curves.groups))
+    if curves.counts is None:
+        flat = statistic(rows)
+    else:
+        weights = curves.pooled_weights(multiplicities).reshape(rows.shape)
+        known = (weights > 0).all(axis=1)
+        some = statistic(rows[known], weights[known])
+        flat = np.full((len(rows), *some.shape[1:]), np.nan)
+        flat[known] = some
+    return flat.reshape(*shape, *flat.shape[1:])
 
 
 def simultaneous_band(curves: DocumentCurves, resamples: Resamples, conf_level: float = 0.95) -> tuple[Floats, Floats]:
@@ -116,9 +150,6 @@ def simultaneous_band(curves: DocumentCurves, resamples: Resamples, conf_level: 
     return pointwise, np.maximum(critical[:, None] * spread, pointwise)
 
 
-def _apply(statistic: Callable[[Floats], Floats], curves: Floats) -> Floats:
-    flat = statistic(curves.reshape(-1, curves.shape[-1]))
-    return flat.reshape(*curves.shape[:2], *flat.shape[1:])
 
 
 def _bca_levels(values: Floats, estimate: Floats, left_out: Floats, alpha: float) -> Floats:

@@ -1,8 +1,10 @@
 """The continuous two-phase line a + b·x + c·(x − ψ)₊ by exact global least squares, for many curves at once.
 
-For a break between two neighbouring doses the best fit is the pair of separate lines if they cross there, else it
-lies at a dose (Hudson 1966, JASA 61:1097). So the global minimum is the best of finitely many linear fits, and the
-residual sum of squares of each is a projection on a basis that depends on the doses alone.
+For ψ between two neighbouring doses, t above the lower one, the bent line less its projection on the straight one is
+h − t·g, with h and g known from the doses. So what the break explains is (A − t·B)² / (H − 2t·J + t²·G), where A and B
+are products of the curve with h and g, and H, J and G those of h and g. Its only maximum is at t = (BH − AJ) / (BJ − AG)
+and is the fit of two separate lines that cross there (Hudson 1966, JASA 61:1097). The global minimum of the residual sum
+of squares is the best of finitely many candidates: the inner doses, and that one point in each interval between them.
 """
 
 from dataclasses import dataclass
@@ -14,7 +16,10 @@ from ripplestats.fits.curves import Floats
 
 #: Fewer distinct doses than this leave no inner dose for a break between two lines.
 MINIMUM_DOSES = 5
-_CURVES_AT_ONCE = 16384
+#: Few enough that the arrays of a chunk stay in the processor's cache.
+_CURVES_AT_ONCE = 1024
+#: What is left of a squared length after projection, relative to it, where nothing is left but rounding.
+_ROUNDING = 1e-13
 
 
 @dataclass(frozen=True)
@@ -30,11 +35,21 @@ class BreakFit:
 
 
 @dataclass(frozen=True)
+class _Line:
+    """The best straight line (the best constant, where the line is level above its break) of each curve."""
+
+    intercept: Floats
+    slope: Floats
+    left: Floats
+
+
+@dataclass(frozen=True)
 class BreakDesign:
-    """Doses (sorted, distinct) and their weights, and the bases of all candidate fits."""
+    """Doses (sorted, distinct), their weights (R, or curves × R), and whether the line is level above the break."""
 
     x: Floats
     weights: Floats
+    level_above: bool = False
 
     @property
     def first(self) -> float:
@@ -46,91 +61,138 @@ class BreakDesign:
         """The largest break that can be told."""
         return float(self.x[-2])
 
-    @cached_property
-    def _root(self) -> Floats:
-        return np.sqrt(self.weights)
-
-    @cached_property
-    def _line(self) -> tuple[Floats, Floats]:
-        return self._basis(np.column_stack([np.ones_like(self.x), self.x]))
-
-    @cached_property
-    def _at_doses(self) -> tuple[Floats, Floats]:
-        """Return bases (m × R × 3) and coefficient maps (m × 3 × R) for a break at each inner dose."""
-        pairs = [
-            self._basis(np.column_stack([np.ones_like(self.x), self.x, np.maximum(self.x - knot, 0)]))
-            for knot in self.x[1:-1]
-        ]
-        return np.stack([pair[0] for pair in pairs]), np.stack([pair[1] for pair in pairs])
-
-    @cached_property
-    def _between_doses(self) -> tuple[Floats, Floats]:
-        """Return bases (m × R × 4) and maps (m × 4 × R) for separate lines that part after each inner dose."""
-        pairs = []
-        for cut in range(2, len(self.x) - 1):
-            left = np.arange(len(self.x)) < cut
-            sides = [np.column_stack([side, side * self.x]) for side in (left, ~left)]
-            pairs.append(self._basis(np.column_stack(sides).astype(np.float64)))
-        return np.stack([pair[0] for pair in pairs]), np.stack([pair[1] for pair in pairs])
-
-    def _basis(self, design: Floats) -> tuple[Floats, Floats]:
-        weighted = design * self._root[:, None]
-        basis: Floats = np.linalg.qr(weighted)[0]
-        inverse: Floats = np.asarray(np.linalg.pinv(weighted), np.float64)
-        return basis, inverse
-
     def fit(self, curves: Floats) -> BreakFit:
         """Fit every row of ``curves`` (n × doses)."""
-        parts = [self._fit(curves[start : start + _CURVES_AT_ONCE]) for start in range(0, len(curves), _CURVES_AT_ONCE)]
+        parts = []
+        for start in range(0, len(curves), _CURVES_AT_ONCE):
+            chunk = slice(start, start + _CURVES_AT_ONCE)
+            design = self if self.weights.ndim == 1 else BreakDesign(self.x, self.weights[chunk], self.level_above)
+            parts.append(design._fit(curves[chunk]))
         return BreakFit(*(np.concatenate([getattr(part, name) for part in parts]) for name in vars(parts[0])))
 
     def line(self, curves: Floats) -> Floats:
         """Return the best straight line through each row of ``curves``, at the doses."""
-        basis = self._line[0]
-        fitted: Floats = (curves * self._root) @ basis @ basis.T / self._root
-        return fitted
+        return curves - BreakDesign(self.x, self.weights)._line(curves).left
+
+    def profile(self, curves: Floats, breaks: Floats) -> Floats:
+        """Return the residual sum of squares of each curve (n) at each of some breaks (m): n × m."""
+        left = self._line(curves).left
+        below = np.clip(np.searchsorted(self.x, breaks, side="right") - 1, 1, len(self.x) - 2)
+        t, place = breaks - self.x[below], below - 1
+        a, b = (one[:, place] for one in self._products(left))
+        h, j, g = (one[:, place] for one in self._squares)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            explained = np.nan_to_num((a - t * b) ** 2 / (h - 2 * t * j + t**2 * g), posinf=0.0)
+        total: Floats = (left**2 * self.weights).sum(axis=1)
+        return np.maximum(total[:, None] - explained, 0.0)
 
     def _fit(self, curves: Floats) -> BreakFit:
-        weighted = curves * self._root
-        # Residuals of the straight line: what is left to explain is small where a break hardly helps.
-        line_basis = self._line[0]
-        left = weighted - weighted @ line_basis @ line_basis.T
-        total = (left**2).sum(axis=1)
-        at_doses, _ = self._at_doses
-        knots = np.maximum(total[:, None] - _explained(left, at_doses), 0)
-        between, between_maps = self._between_doses
-        lines = np.maximum(total[:, None] - _explained(left, between), 0)
-        crossings = self._crossings(weighted, between_maps)
-        lines = np.where(np.isfinite(crossings), lines, np.inf)
-        return self._best(weighted, total, knots, lines, crossings)
-
-    def _crossings(self, weighted: Floats, maps: Floats) -> Floats:
-        """Return where separate lines cross (n × m), NaN unless between the two doses where they part."""
-        a1, b1, a2, b2 = np.einsum("ckr,nr->knc", maps, weighted, optimize=True)
+        line = self._line(curves)
+        a, b = self._products(line.left)
+        h, j, g = self._squares
+        above, below = b * h - a * j, b * j - a * g
+        gaps = np.append(np.diff(self.x)[1:-1], 0.0)
+        inside = (above * below > 0) & (np.abs(above) < gaps * np.abs(below))
         with np.errstate(divide="ignore", invalid="ignore"):
-            crossing = (a1 - a2) / (b2 - b1)
-            inside = (crossing >= self.x[1:-2]) & (crossing <= self.x[2:-1])
-        return np.where(inside, crossing, np.nan)
+            explained = np.where(inside, (b * above - a * below) / (h * g - j**2), a**2 / h)
+        explained = np.where(np.isfinite(explained), explained, 0.0)
+        best = explained.argmax(axis=1)
+        at = np.arange(len(curves)), best
+        fixed = (np.zeros_like(best) if len(h) == 1 else at[0]), best
+        with np.errstate(divide="ignore", invalid="ignore"):
+            t = np.where(inside[at], above[at] / below[at], 0.0)
+            change = (a[at] - t * b[at]) / (h[fixed] - 2 * t * j[fixed] + t**2 * g[fixed])
+        change = np.where(explained[at] > 0, change, 0.0)
+        return self._with_break(line, best, t, change, explained[at])
 
-    def _best(self, weighted: Floats, total: Floats, knots: Floats, lines: Floats, crossings: Floats) -> BreakFit:
-        rows = np.arange(len(weighted))
-        knot, cut = knots.argmin(axis=1), lines.argmin(axis=1)
-        free = lines[rows, cut] < knots[rows, knot]
-        a, b, c = np.einsum("nkr,nr->kn", self._at_doses[1][knot], weighted)
-        a1, b1, _, b2 = np.einsum("nkr,nr->kn", self._between_doses[1][cut], weighted)
-        return BreakFit(
-            breakpoint=np.where(free, crossings[rows, cut], self.x[1:-1][knot]),
-            intercept=np.where(free, a1, a),
-            slope_below=np.where(free, b1, b),
-            slope_above=np.where(free, b2, b + c),
-            residual_ss=np.minimum(lines[rows, cut], knots[rows, knot]),
-            residual_ss_line=total,
-        )
+    def _with_break(self, line: _Line, best: np.ndarray, t: Floats, change: Floats, explained: Floats) -> BreakFit:
+        """Return the fits whose breaks lie ``t`` above inner doses, from the height of the bent line in each."""
+        breakpoint = self.x[best + 1] + t
+        weighted = self.weights * line.left**2
+        total = weighted.sum(axis=1)
+        bent = BreakDesign(self.x, self.weights, self.level_above)
+        hinge = bent._hinge(breakpoint)
+        of_hinge = bent._line(hinge)
+        intercept = line.intercept - change * of_hinge.intercept
+        slope = line.slope - change * of_hinge.slope
+        if self.level_above:
+            straight = BreakDesign(self.x, self.weights)._line(line.left).left
+            of_line: Floats = (self.weights * straight**2).sum(axis=1)
+            return BreakFit(breakpoint, intercept, change, np.zeros_like(t), np.maximum(total - explained, 0.0), of_line)
+        return BreakFit(breakpoint, intercept, slope, slope + change, np.maximum(total - explained, 0.0), total)
 
+    def _hinge(self, breakpoint: Floats) -> Floats:
+        at = breakpoint[:, None]
+        return np.minimum(self.x, at) if self.level_above else np.maximum(self.x - at, 0.0)
 
-def _explained(left: Floats, bases: Floats) -> Floats:
-    """Return the squared length of each row's projection on each basis: n × m."""
-    m, doses, width = bases.shape
-    products = left @ bases.transpose(1, 0, 2).reshape(doses, m * width)
-    explained: Floats = (products**2).reshape(len(left), m, width).sum(axis=2)
-    return explained
+    @cached_property
+    def _line_maps(self) -> tuple[Floats, Floats]:
+        """Return what takes curves of equal weights to mean and slope of their lines: R, and R, about the mean dose."""
+        mass = self.weights / self.weights.sum()
+        from_centre = self.x - mass @ self.x
+        return mass, mass * from_centre / (mass @ from_centre**2)
+
+    def _line(self, curves: Floats) -> _Line:
+        if self.weights.ndim == 1:
+            mass, tilt = self._line_maps
+            # About the mean, so that a large level costs no digits of the rest.
+            mean, centre = curves @ mass, np.full(len(curves), mass @ self.x)
+            left = curves - mean[:, None]
+            slope = np.zeros_like(mean) if self.level_above else left @ tilt
+        else:
+            total = self.weights.sum(axis=1)
+            mean, centre = ((self.weights * one).sum(axis=1) / total for one in (curves, self.x))
+            left, from_centre = curves - mean[:, None], self.x - centre[:, None]
+            moments = [(self.weights * from_centre * one).sum(axis=1) for one in (left, from_centre)]
+            slope = np.zeros_like(mean) if self.level_above else moments[0] / moments[1]
+        if not self.level_above:
+            left = left - slope[:, None] * (self.x - centre[:, None])
+        return _Line(mean - slope * centre, slope, left)
+
+    @cached_property
+    def _bases(self) -> tuple[Floats, Floats]:
+        """Return h and g (inner doses × R), the straight line not yet projected out.
+
+        A line more or less changes nothing, so that of (x − ψ)₊ and (ψ − x)₊ the one with fewer doses is taken: it
+        loses fewer digits when the line is projected out.
+        """
+        knots, x = self.x[1:-1, None], self.x[None]
+        if self.level_above:
+            return np.minimum(x, knots), -1.0 * (x > knots)
+        lower = (np.arange(1, len(self.x) - 1) < len(self.x) / 2)[:, None]
+        h = np.where(lower, np.maximum(knots - x, 0.0), np.maximum(x - knots, 0.0))
+        return h, np.where(lower, -1.0 * (x <= knots), 1.0 * (x > knots))
+
+    @cached_property
+    def _weighted_bases(self) -> Floats:
+        h, g = self._bases
+        both: Floats = (np.concatenate([h, g]) * self.weights).T
+        return both
+
+    def _products(self, left: Floats) -> tuple[Floats, Floats]:
+        """Return A and B (curves × inner doses) of residuals of the line."""
+        h, g = self._bases
+        if self.weights.ndim == 1:
+            both = left @ self._weighted_bases
+            return both[:, : len(h)], both[:, len(h) :]
+        weighted = left * self.weights
+        return weighted @ h.T, weighted @ g.T
+
+    @cached_property
+    def _squares(self) -> tuple[Floats, Floats, Floats]:
+        """Return H, J and G (1 or curves × inner doses), the straight line projected out of h and g."""
+        h, g = self._bases
+        weights = np.atleast_2d(self.weights)
+        mass = weights.sum(axis=1, keepdims=True)
+        x = self.x - weights @ self.x[:, None] / mass
+        second = (weights * x**2).sum(axis=1, keepdims=True)
+
+        def product(one: Floats, other: Floats) -> Floats:
+            plain = weights @ (one * other).T
+            rest = plain - (weights @ one.T) * (weights @ other.T) / mass
+            if not self.level_above:
+                tilted = weights * x
+                rest = rest - (tilted @ one.T) * (tilted @ other.T) / second
+            return np.where(np.abs(rest) > _ROUNDING * np.abs(plain), rest, 0.0)
+
+        return product(h, h), product(h, g), product(g, g)

@@ -1,6 +1,6 @@
 """Plateau Π and core fraction φ: the smallest rate whose effect reaches a share of the plateau."""
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,16 +9,20 @@ from scipy import stats
 from ripplestats.errors import InputError
 from ripplestats.fits.bootstrap import (
     MINIMUM_DOCUMENTS,
-    Interval,
     Resamples,
+    Statistic,
     bootstrap,
     check_bootstrap,
     check_intervals,
+    of_pooled,
     resample_documents,
 )
 from ripplestats.fits.curves import DocumentCurves, Floats, document_curves
+from ripplestats.fits.inversion import core_interval
 from ripplestats.fits.result import TERMS, FitResult
 from ripplestats.fits.saturation import PLATEAU, first_dose_reaching, isotonic, plateau_weights
+from ripplestats.fits.saturation_curves import MODELS, saturation_terms
+from ripplestats.fits.segmented import method_name
 from ripplestats.rendering.charts import draw_curves
 
 if TYPE_CHECKING:
@@ -26,6 +30,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SHARES = (0.5, 0.8, 0.9)
+INTERVALS = ("percentile", "bca", "inversion")
+#: Shapes of the curve; isotonic takes none for granted but that it does not fall.
+CURVES = ("isotonic", *(model.name.lower() for model in MODELS))
 
 
 def core_fraction(
@@ -37,34 +44,43 @@ def core_fraction(
     by: str | None = None,
     share: Sequence[float] = SHARES,
     plateau: tuple[float, float] = PLATEAU,
+    curve: str = "isotonic",
     n_boot: int = 2000,
     seed: int = 0,
     conf_level: float = 0.95,
     interval: str = "percentile",
 ) -> FitResult:
-    """Estimate the dose at which the isotonic mean curve reaches shares of its plateau.
+    """Estimate the dose at which the mean curve reaches shares of its plateau.
 
     Args:
-        frame: one row a prompt, dose and group; every document has every dose.
+        frame: one row a prompt, dose and group. Where documents lack doses that others have, each counts at each dose
+            by its rows, and a note says so.
         y, x, cluster, by: columns of effect, dose, document, and group (None for one curve).
         share: shares q of the plateau, each between 0 and 1.
         plateau: the doses over which the plateau is the mean effect.
+        curve: ``isotonic``, or as a check ``exponential`` or ``hill``: a curve of that shape fitted by least squares.
         n_boot, seed, conf_level: of the bootstrap over documents.
-        interval: ``percentile`` or ``bca``.
+        interval: ``percentile``, ``bca``, or ``inversion`` (of the t test that the mean curve is at its level; the
+            plateau's is the t interval). Parametric curves have percentile intervals.
 
     Returns:
         Terms ``plateau`` and ``core_fraction_q`` for each group. A core fraction is NaN with a note where the
         plateau's interval holds zero.
 
     Raises:
-        InputError: the frame is not balanced or an argument is not allowed.
+        InputError: a column is missing or an argument is not allowed.
     """
     check_bootstrap(n_boot, seed, conf_level)
-    if not 0 <= plateau[0] < plateau[1]:
-        raise InputError(f"plateau={plateau} is not allowed; it is a lower and an upper dose")
+    _check_arguments(tuple(share), plateau, curve, interval)
     curves = document_curves(frame, y=y, x=x, cluster=cluster, by=by)
     resamples = resample_documents(curves.n_documents, n_boot, np.random.default_rng(seed))
-    terms = core_terms(curves, resamples, conf_level, tuple(share), plateau, (interval,))
+    if curve == "isotonic":
+        terms = core_terms(curves, resamples, conf_level, tuple(share), plateau, (interval,))
+    else:
+        if curves.counts is not None:
+            raise InputError(f"curve={curve!r} needs a balanced frame: every document with every dose")
+        chosen = tuple(model for model in MODELS if model.name.lower() == curve)
+        terms = saturation_terms(curves, resamples, conf_level, tuple(share), plateau, chosen)
     half = {row.group: row.estimate for row in terms.itertuples() if share and row.share == share[0]}
     terms["term"] = [row.term if np.isnan(row.share) else f"{row.term}_{row.share:g}" for row in terms.itertuples()]
     terms = terms.rename(columns={"group": by}) if by else terms.drop(columns="group")
@@ -72,6 +88,12 @@ def core_fraction(
     def draw(ax: "Axes") -> None:
         draw_curves(ax, curves.x, curves.pooled(), curves.groups, marks=half, x_label=x, y_label=y)
 
+    shape = "Isotonic mean curve through zero" if curve == "isotonic" else f"{curve.capitalize()} curve"
+    how = (
+        "intervals by inverting t tests over documents"
+        if interval == "inversion"
+        else f"{interval} intervals from {n_boot} resamples of documents (seed {seed})"
+    )
     return FitResult(
         title=f"Core fraction of {y} on {x}",
         terms=terms.drop(columns=["method", "share"]),
@@ -79,8 +101,9 @@ def core_fraction(
         n_prompts=curves.n_prompts,
         n_documents=curves.n_documents,
         notes=(
-            f"Plateau: mean effect over {plateau[0]:.0%} to {plateau[1]:.0%}. Isotonic mean curve through zero.",
-            f"{conf_level:.0%} {interval} intervals from {n_boot} resamples of documents (seed {seed}).",
+            f"Plateau: mean effect over {plateau[0]:.0%} to {plateau[1]:.0%}. {shape}.",
+            f"{conf_level:.0%} {how}.",
+            *curves.notes,
         ),
         draw=draw,
     )
@@ -101,82 +124,87 @@ def core_terms(
     """
     import pandas as pd
 
-    for one in shares:
-        if not 0 < one < 1:
-            raise InputError(f"share={one} is not allowed; a share lies between 0 and 1")
-    check_intervals(intervals)
-    estimate, found, notes = _estimates(curves, resamples, conf_level, shares, plateau)
-    df = curves.n_documents - 1
-    rows: list[tuple[Hashable, ...]] = []
     for name in intervals:
-        low, high = getattr(found, name)
+        _check_arguments(shares, plateau, "isotonic", name)
+    weights = plateau_weights(curves.x, plateau)
+    keys = [("plateau", np.nan), *(("core_fraction", share) for share in shares)]
+    rows: list[tuple[Hashable, ...]] = []
+    if weights is None:
+        why = f"undefined: the doses do not cover {plateau[0]:.0%} to {plateau[1]:.0%}"
+        for name in intervals:
+            for group in curves.groups:
+                rows += [(group, method_name(name), share, term, *[np.nan] * 6, why) for term, share in keys]
+        return pd.DataFrame(rows, columns=["group", "method", "share", *TERMS])
+    estimate = of_pooled(curves, core_statistic(curves, weights, np.array(shares)))
+    for name, (error, low, high) in _limits(curves, weights, resamples, conf_level, shares, intervals).items():
         for i, group in enumerate(curves.groups):
-            for j, share in enumerate([np.nan, *shares]):
-                if notes[i][j]:
-                    rows.append((group, f"bootstrap {name}", share, _term(j), *[np.nan] * 6, notes[i][j]))
-                    continue
-                error = found.std_error[i, j]
-                note = "" if np.isfinite(error) else f"no interval from fewer than {MINIMUM_DOCUMENTS} documents"
-                statistic = estimate[i, j] / error if j == 0 and error > 0 else np.nan
-                p_value = 2 * stats.t.sf(abs(statistic), df)
-                limits = (low[i, j], high[i, j])
-                rows.append(
-                    (
-                        group,
-                        f"bootstrap {name}",
-                        share,
-                        _term(j),
-                        estimate[i, j],
-                        error,
-                        statistic,
-                        p_value,
-                        *limits,
-                        note,
-                    )
-                )
+            why = _undefined(low[i, 0], high[i, 0])
+            for j, (term, share) in enumerate(keys):
+                numbers = (estimate[i, j], error[i, j], low[i, j], high[i, j])
+                row = _term_row(term, numbers, why if j else "", curves.n_documents - 1)
+                rows.append((group, method_name(name), share, *row))
     return pd.DataFrame(rows, columns=["group", "method", "share", *TERMS])
 
 
-def _term(position: int) -> str:
-    return "core_fraction" if position else "plateau"
+def core_statistic(curves: DocumentCurves, weights: Floats, shares: Floats) -> Statistic:
+    """Return the statistic that takes mean curves to plateau and core fractions: n × (1 + shares)."""
 
-
-def _estimates(
-    curves: DocumentCurves,
-    resamples: Resamples,
-    conf_level: float,
-    shares: tuple[float, ...],
-    plateau: tuple[float, float],
-) -> tuple[Floats, Interval, list[list[str]]]:
-    """Return estimates (groups × (1 + shares)), their intervals, and why each is undefined, or nothing."""
-    weights = plateau_weights(curves.x, plateau)
-    if weights is None:
-        why = f"undefined: the doses do not cover {plateau[0]:.0%} to {plateau[1]:.0%}"
-        blank = np.full((len(curves.groups), 1 + len(shares)), np.nan)
-        nothing = Interval(blank, (blank, blank), (blank, blank), blank)
-        return blank, nothing, [[why] * (1 + len(shares)) for _ in curves.groups]
-    statistic = core_statistic(curves, weights, np.array(shares))
-    estimate = statistic(curves.pooled())
-    found = bootstrap(curves, statistic, resamples, conf_level)
-    notes = []
-    for i in range(len(curves.groups)):
-        low, high = (limits[i, 0] for limits in found.percentile)
-        why = ""
-        if high < 0:
-            why = "undefined: the plateau is negative"
-        elif low <= 0:
-            why = "undefined: the plateau's interval holds zero"
-        notes.append(["", *[why or ("" if np.isfinite(e) else "undefined: not reached") for e in estimate[i, 1:]]])
-    return estimate, found, notes
-
-
-def core_statistic(curves: DocumentCurves, weights: Floats, shares: Floats) -> Callable[[Floats], Floats]:
-    """Return the function that takes mean curves to plateau and core fractions: n × (1 + shares)."""
-
-    def statistic(rows: Floats) -> Floats:
+    def statistic(rows: Floats, dose_weights: Floats | None = None) -> Floats:
         level = rows @ weights
-        fitted = isotonic(rows, curves.dose_weights)
+        fitted = isotonic(rows, curves.dose_weights if dose_weights is None else dose_weights)
         doses = first_dose_reaching(fitted, curves.x, level[:, None] * shares)
         return np.column_stack([level, doses])
 
     return statistic
+
+
+def _check_arguments(shares: tuple[float, ...], plateau: tuple[float, float], curve: str, interval: str) -> None:
+    for one in shares:
+        if not 0 < one < 1:
+            raise InputError(f"share={one} is not allowed; a share lies between 0 and 1")
+    if not 0 <= plateau[0] < plateau[1]:
+        raise InputError(f"plateau={plateau} is not allowed; it is a lower and an upper dose")
+    if curve not in CURVES:
+        raise InputError(f"curve={curve!r} is not known; allowed: {', '.join(CURVES)}")
+    check_intervals((interval,), INTERVALS if curve == "isotonic" else ("percentile",))
+
+
+def _limits(
+    curves: DocumentCurves,
+    weights: Floats,
+    resamples: Resamples,
+    conf_level: float,
+    shares: tuple[float, ...],
+    intervals: tuple[str, ...],
+) -> dict[str, tuple[Floats, Floats, Floats]]:
+    """Return standard errors, lower and upper limits for each kind of interval: groups × (1 + shares)."""
+    found = bootstrap(curves, core_statistic(curves, weights, np.array(shares)), resamples, conf_level)
+    limits = {}
+    for name in intervals:
+        if name != "inversion":
+            limits[name] = (found.std_error, *getattr(found, name))
+            continue
+        n = curves.n_documents
+        level, moved = curves.influences(weights)
+        error = np.sqrt((moved**2).sum(axis=0) * n / max(n - 1, 1))
+        half = stats.t.isf((1 - conf_level) / 2, n - 1) * error if n >= MINIMUM_DOCUMENTS else np.nan * error
+        low, high = core_interval(curves, weights, np.array(shares), conf_level)
+        limits[name] = (found.std_error, np.column_stack([level - half, low]), np.column_stack([level + half, high]))
+    return limits
+
+
+def _undefined(low: float, high: float) -> str:
+    """Say why there are no core fractions, from the limits of the plateau."""
+    if high < 0:
+        return "undefined: the plateau is negative"
+    return "undefined: the plateau's interval holds zero" if low <= 0 else ""
+
+
+def _term_row(term: str, numbers: tuple[float, float, float, float], note: str, df: int) -> tuple[object, ...]:
+    estimate, error, low, high = numbers
+    if note or np.isnan(estimate):
+        return (term, *[np.nan] * 6, note or "undefined: not reached")
+    statistic = estimate / error if term == "plateau" and error > 0 else np.nan
+    p_value = 2 * stats.t.sf(abs(statistic), df)
+    note = "" if np.isfinite(error) else f"no interval from fewer than {MINIMUM_DOCUMENTS} documents"
+    return (term, estimate, error, statistic, p_value, low, high, note)

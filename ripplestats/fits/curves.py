@@ -1,8 +1,9 @@
 """Effects → dose–response curves of documents, from which every fit works.
 
-The design is balanced: each prompt sees every dose. Then least squares on the pooled rows equals least squares on the
+Where the design is balanced (each prompt sees every dose), least squares on the pooled rows equals least squares on the
 mean curve, and resampling documents equals reweighting their mean curves, so the cost of a fit does not grow with the
-number of prompts.
+number of prompts. Where it is not, each document counts at each dose by its rows there, and the same fits take weights
+that differ between replicates.
 """
 
 from collections.abc import Hashable, Sequence
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Floats = NDArray[np.float64]
+UNBALANCED = "The frame is not balanced: fitted by the general path, each document weighted at each dose by its rows."
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,10 @@ class DocumentCurves:
     """Mean dose–response curves of documents.
 
     ``x`` (doses) and ``dose_weights`` (rows a dose stands for, relative to the others) have length R; ``values`` is
-    documents × groups × doses; ``weights`` is the number of prompts of each document.
+    documents × groups × doses; ``weights`` is the number of prompts of each document. ``counts`` (rows, of the shape
+    of ``values``) is None where the design is balanced; else ``values`` is 0 where there is no row. ``prompts`` is the
+    number of prompts where ``weights`` counts something else, and ``documents`` that of documents where the units of
+    ``values`` are groups of them.
     """
 
     x: Floats
@@ -33,32 +38,76 @@ class DocumentCurves:
     values: Floats
     weights: Floats
     groups: tuple[Hashable, ...]
+    counts: Floats | None = None
+    prompts: int | None = None
+    documents: int | None = None
 
     @property
     def n_documents(self) -> int:
-        """Number of documents."""
+        """Number of units that are resampled: documents, or random groups of them in a very large run."""
         return len(self.weights)
+
+    @property
+    def total_documents(self) -> int:
+        """Number of documents, however they are grouped for resampling."""
+        return self.n_documents if self.documents is None else self.documents
 
     @property
     def n_prompts(self) -> int:
         """Number of prompts."""
-        return int(self.weights.sum())
+        return int(self.weights.sum()) if self.prompts is None else self.prompts
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of any fit of these curves must know."""
+        return () if self.counts is None else (UNBALANCED,)
 
     def pooled(self, multiplicities: Floats | None = None) -> Floats:
         """Return mean curves over prompts, groups × doses, or replicates × groups × doses.
 
         Args:
-            multiplicities: replicates × documents, how often each document counts; by default once.
+            multiplicities: replicates × documents, how often each document counts; by default once. NaN at a dose
+                for which a replicate has no row.
         """
-        counts = np.ones((1, self.n_documents)) if multiplicities is None else multiplicities
-        weights = counts * self.weights
-        weights = weights / weights.sum(axis=1, keepdims=True)
-        flat = weights @ self.values.reshape(self.n_documents, -1)
-        curves: Floats = flat.reshape(len(counts), *self.values.shape[1:])
+        often = np.ones((1, self.n_documents)) if multiplicities is None else multiplicities
+        if self.counts is None:
+            weights = often * self.weights
+            flat = (weights / weights.sum(axis=1, keepdims=True)) @ self.values.reshape(self.n_documents, -1)
+        else:
+            sums = often @ (self.counts * self.values).reshape(self.n_documents, -1)
+            with np.errstate(invalid="ignore"):
+                flat = sums / (often @ self.counts.reshape(self.n_documents, -1))
+        curves: Floats = flat.reshape(len(often), *self.values.shape[1:])
         return curves[0] if multiplicities is None else curves
+
+    def pooled_weights(self, multiplicities: Floats | None = None) -> Floats:
+        """Return the weights of the doses in the mean curves: R where balanced, else of the shape of ``pooled``."""
+        if self.counts is None:
+            return self.dose_weights
+        often = np.ones((1, self.n_documents)) if multiplicities is None else multiplicities
+        flat = often @ self.counts.reshape(self.n_documents, -1)
+        weights: Floats = flat.reshape(len(often), *self.values.shape[1:])
+        return weights[0] if multiplicities is None else weights
+
+    def influences(self, dose_weights: Floats) -> tuple[Floats, Floats]:
+        """Return the contrast Σ weights · mean effect of each group, and what each document moves it by.
+
+        Args:
+            dose_weights: R, or groups × R.
+
+        Returns:
+            Estimates (groups) and influences (documents × groups), which sum to zero over documents.
+        """
+        mean = self.pooled()
+        counts = self.weights[:, None, None] if self.counts is None else self.counts
+        share = counts / counts.sum(axis=0)
+        moved: Floats = (share * (self.values - mean) * dose_weights).sum(axis=2)
+        return (mean * dose_weights).sum(axis=1), moved
 
     def with_mean_of(self, groups: Sequence[Hashable], name: Hashable) -> "DocumentCurves":
         """Return the curves with one more group, the plain mean of some of the groups, put first."""
+        if self.counts is not None:
+            raise InputError("a mean over layers needs a balanced frame: every document with every layer and dose")
         chosen = [self.groups.index(group) for group in groups]
         mean = self.values[:, chosen].mean(axis=1, keepdims=True)
         return replace(self, values=np.concatenate([mean, self.values], axis=1), groups=(name, *self.groups))
@@ -75,8 +124,34 @@ def document_curves(frame: "pd.DataFrame", *, y: str, x: str, cluster: str, by: 
         by: the column that names the group (the layer), or None.
 
     Raises:
-        InputError: a column is missing or not finite, or documents lack doses that others have.
+        InputError: a column is missing or not finite, or a group has no row at a dose.
     """
+    _check_columns(frame, y, x, cluster, by)
+    groups = frame[by] if by else np.zeros(len(frame), np.int8)
+    keys = [frame[cluster], groups, frame[x]]
+    cells = frame[y].astype(np.float64).groupby(keys, observed=True).agg(["mean", "size"])
+    index = cells.index.remove_unused_levels()
+    shape = tuple(len(level) for level in index.levels)
+    flat = np.ravel_multi_index(tuple(np.asarray(codes) for codes in index.codes), shape)
+    values, sizes = np.zeros(shape), np.zeros(shape)
+    values.flat[flat], sizes.flat[flat] = cells["mean"].to_numpy(np.float64), cells["size"].to_numpy(np.float64)
+    names = tuple(index.levels[1]) if by else ("all",)
+    doses = index.levels[2].to_numpy(np.float64)
+    prompts = int(frame["prompt_id"].nunique()) if "prompt_id" in frame else None
+    if (sizes.sum(axis=0) == 0).any():
+        group, dose = np.argwhere(sizes.sum(axis=0) == 0)[0]
+        raise InputError(f"the frame has no row of {by} {names[group]!r} at {x} = {doses[dose]:g}")
+    # A dose may stand for several rows of a prompt: two rates asked for that mean the same number of neurons.
+    least = sizes.min(axis=2, keepdims=True)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        per_dose = sizes / least
+    if (sizes > 0).all() and (per_dose == per_dose[:1, :1]).all() and (least == least[:, :1]).all():
+        return DocumentCurves(doses, per_dose[0, 0], values, least[:, 0, 0], names, prompts=prompts)
+    most = sizes.max(axis=(1, 2))
+    return DocumentCurves(doses, np.ones(len(doses)), values, most, names, counts=sizes, prompts=prompts)
+
+
+def _check_columns(frame: "pd.DataFrame", y: str, x: str, cluster: str, by: str | None) -> None:
     for column in filter(None, (y, x, cluster, by)):
         if column not in frame:
             raise InputError(f"the frame has no column {column!r}; it has {', '.join(map(str, frame.columns))}")
@@ -88,22 +163,3 @@ def document_curves(frame: "pd.DataFrame", *, y: str, x: str, cluster: str, by: 
     for column in filter(None, (cluster, by)):
         if frame[column].isna().any():
             raise InputError(f"column {column!r} holds missing values, so that some rows belong nowhere")
-    groups = frame[by] if by else np.zeros(len(frame), np.int8)
-    keys = [frame[cluster], groups, frame[x]]
-    cells = frame[y].astype(np.float64).groupby(keys, observed=True).agg(["mean", "size"])
-    shape = tuple(len(level) for level in cells.index.remove_unused_levels().levels)
-    if len(cells) != np.prod(shape):
-        raise InputError("the frame is not balanced: some documents lack doses or groups that others have")
-    sizes = cells["size"].to_numpy(np.float64).reshape(shape)
-    # A dose may stand for several rows of a prompt: two rates asked for that mean the same number of neurons.
-    per_dose = sizes / sizes.min(axis=2, keepdims=True)
-    if not (per_dose == per_dose[:1, :1]).all() or not (sizes.min(axis=2) == sizes.min(axis=2)[:, :1]).all():
-        raise InputError("the frame is not balanced: the number of rows differs between doses or groups")
-    _, names, doses = cells.index.remove_unused_levels().levels
-    return DocumentCurves(
-        x=doses.to_numpy(np.float64),
-        dose_weights=per_dose[0, 0],
-        values=cells["mean"].to_numpy(np.float64).reshape(shape),
-        weights=sizes.min(axis=2)[:, 0],
-        groups=tuple(names) if by else ("all",),
-    )

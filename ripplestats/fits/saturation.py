@@ -35,21 +35,30 @@ def isotonic(curves: Floats, weights: Floats) -> Floats:
 
     By the min–max formula (Robertson, Wright & Dykstra 1988, eq. 1.4.3): the largest over a ≤ i of the smallest over
     b ≥ i of the mean from a to b; a lower bound then truncates it. All rows at once, n × doses.
+
+    Args:
+        curves: n × doses.
+        weights: of the doses, R, or n × R.
     """
     n_doses = curves.shape[1]
     upper = np.triu(np.ones((n_doses, n_doses), bool))
-    mass = np.concatenate([[0.0], weights.cumsum()])
-    width = np.where(upper, mass[None, 1:] - mass[:-1, None], 1.0)
     fitted = np.empty_like(curves)
+    weights = np.atleast_2d(weights)
     for start in range(0, len(curves), _CURVES_AT_ONCE):
         chunk = curves[start : start + _CURVES_AT_ONCE]
-        sums = np.concatenate([np.zeros((len(chunk), 1)), (chunk * weights).cumsum(axis=1)], axis=1)
+        mass = weights if len(weights) == 1 else weights[start : start + _CURVES_AT_ONCE]
+        sums, masses = _from_zero(chunk * mass), _from_zero(mass)
+        width = np.where(upper, masses[:, None, 1:] - masses[:, :-1, None], 1.0)
         means = np.where(upper, (sums[:, None, 1:] - sums[:, :-1, None]) / width, np.inf)
         smallest = np.minimum.accumulate(means[:, :, ::-1], axis=2)[:, :, ::-1]
         # Row a holds the means of blocks that start at a; a block may not start after i.
         smallest = np.where(upper, smallest, -np.inf)
         fitted[start : start + _CURVES_AT_ONCE] = smallest.max(axis=1)
     return np.maximum(fitted, 0.0)
+
+
+def _from_zero(values: Floats) -> Floats:
+    return np.concatenate([np.zeros((len(values), 1)), values.cumsum(axis=1)], axis=1)
 
 
 def first_dose_reaching(curves: Floats, x: Floats, levels: Floats) -> Floats:

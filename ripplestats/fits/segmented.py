@@ -1,7 +1,8 @@
 """Threshold rate ψ: the break of the two-phase line through the pooled dose–response curve."""
 
-from collections.abc import Callable, Hashable
-from typing import TYPE_CHECKING
+from collections.abc import Hashable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from scipy import stats
@@ -9,7 +10,9 @@ from scipy import stats
 from ripplestats.errors import InputError
 from ripplestats.fits.bootstrap import (
     MINIMUM_DOCUMENTS,
+    Interval,
     Resamples,
+    Statistic,
     bootstrap,
     check_bootstrap,
     check_intervals,
@@ -17,7 +20,10 @@ from ripplestats.fits.bootstrap import (
 )
 from ripplestats.fits.breakpoint import MINIMUM_DOSES, BreakDesign
 from ripplestats.fits.curves import DocumentCurves, Floats, document_curves
+from ripplestats.fits.delta_method import break_standard_errors
+from ripplestats.fits.inversion import break_interval
 from ripplestats.fits.result import TERMS, FitResult
+from ripplestats.fits.several_breaks import several_breaks
 from ripplestats.rendering.charts import draw_curves
 
 if TYPE_CHECKING:
@@ -26,6 +32,7 @@ if TYPE_CHECKING:
 
 #: The terms of a two-phase line; slopes are per unit of dose.
 SEGMENTED_TERMS = ("threshold", "intercept", "slope_below", "slope_above")
+SCALES = ("linear", "log")
 #: A break that explains less than this share of the curve's variation is rounding.
 _NOTHING = 1e-12
 
@@ -37,52 +44,72 @@ def segmented(
     x: str,
     cluster: str,
     by: str | None = None,
-    breaks: int = 1,
+    breaks: int | Literal["bic", "cv"] = 1,
+    scale: str = "linear",
+    level_above: bool = False,
     n_boot: int = 2000,
     seed: int = 0,
     conf_level: float = 0.95,
     interval: str = "percentile",
 ) -> FitResult:
-    """Estimate the break of the continuous line a + b·x + c·(x − ψ)₊ in each group.
+    """Estimate the break of the continuous line a + b·x + c·(x − ψ)₊ in each group, or several breaks.
 
     The least-squares minimum is global (Hudson 1966); the intervals come from resampling documents. Where prompts
     differ in their break, ψ is the least-squares projection of the mean curve, and that is what the interval covers.
 
     Args:
-        frame: one row a prompt, dose and group; every document has every dose.
+        frame: one row a prompt, dose and group. Where documents lack doses that others have, each counts at each dose
+            by its rows, and a note says so.
         y, x, cluster, by: columns of effect, dose, document, and group (None for one curve).
-        breaks: must be 1.
+        breaks: how many, up to 3, or ``"bic"`` or ``"cv"`` (cross-validation over documents) to choose.
+        scale: ``linear``, or ``log``: a line on the logarithm of the dose (slopes per unit of it); the break is given
+            as a dose.
+        level_above: hold the slope above the break at zero.
         n_boot: bootstrap samples of documents.
         seed: of the resampling.
         conf_level: of the intervals.
-        interval: ``percentile`` or ``bca``.
+        interval: ``percentile``, ``bca``, ``inversion`` (of the test that the residual sum of squares is level at ψ;
+            the other terms by the delta method) or ``wald`` (delta method, t with documents − 1 degrees of freedom).
 
     Returns:
-        Terms ``threshold``, ``intercept``, ``slope_below``, ``slope_above`` for each group; NaN with a note where a
-        break cannot be told.
+        Terms ``threshold``, ``intercept``, ``slope_below``, ``slope_above`` for each group (with several breaks
+        ``threshold_1`` …, ``slope_1`` …); NaN with a note where a break cannot be told.
 
     Raises:
-        InputError: the frame is not balanced or an argument is not allowed.
+        InputError: a column is missing or an argument is not allowed.
     """
-    if breaks != 1:
-        raise InputError(f"breaks={breaks} is not allowed; one break is what is fitted")
+    import pandas as pd
+
     check_bootstrap(n_boot, seed, conf_level)
+    check_intervals((interval,))
     curves = document_curves(frame, y=y, x=x, cluster=cluster, by=by)
-    resamples = resample_documents(curves.n_documents, n_boot, np.random.default_rng(seed))
-    terms = segmented_terms(curves, resamples, conf_level, (interval,))
-    fits = {row.group: row.estimate for row in terms.itertuples() if row.term == "threshold"}
+    rng = np.random.default_rng(seed)
+    resamples = resample_documents(curves.n_documents, n_boot, rng)
+    if breaks == 1:
+        terms = segmented_terms(curves, resamples, conf_level, (interval,), scale, level_above).drop(columns="method")
+        chosen: tuple[str, ...] = ()
+    else:
+        if level_above or interval != "percentile":
+            raise InputError(f"breaks={breaks!r} allows neither level_above nor interval={interval!r}, only percentile")
+        found = several_breaks(on_scale(curves, scale), breaks, resamples, conf_level, rng)
+        terms = _as_doses(found.terms, scale)
+        numbers = ", ".join(f"{group}: {number}" for group, number in zip(curves.groups, found.n_breaks, strict=True))
+        chosen = (f"Number of breaks by {str(breaks).upper()} ({numbers}); intervals take it for given.",) * (
+            breaks in ("bic", "cv")
+        )
+    fits = terms[terms["term"].isin(["threshold", "threshold_1"])].set_index("group")["estimate"].to_dict()
     terms = terms.rename(columns={"group": by}) if by else terms.drop(columns="group")
 
     def draw(ax: "Axes") -> None:
         draw_curves(ax, curves.x, curves.pooled(), curves.groups, marks=fits, x_label=x, y_label=y)
 
     return FitResult(
-        title=f"Two-phase line of {y} on {x}",
-        terms=terms.drop(columns="method"),
+        title=f"Two-phase line of {y} on {x}" if breaks == 1 else f"Piecewise line of {y} on {x}",
+        terms=pd.DataFrame(terms),
         conf_level=conf_level,
         n_prompts=curves.n_prompts,
         n_documents=curves.n_documents,
-        notes=(f"{conf_level:.0%} {interval} intervals from {n_boot} resamples of documents (seed {seed}).",),
+        notes=(_interval_note(interval, conf_level, n_boot, seed, scale), *chosen, *curves.notes),
         draw=draw,
     )
 
@@ -91,62 +118,139 @@ def segmented_terms(
     curves: DocumentCurves,
     resamples: Resamples,
     conf_level: float = 0.95,
-    intervals: tuple[str, ...] = ("percentile", "bca"),
+    intervals: Sequence[str] = ("percentile", "bca"),
+    scale: str = "linear",
+    level_above: bool = False,
 ) -> "pd.DataFrame":
-    """Return the terms of the two-phase line for each group and kind of interval.
+    """Return the terms of the two-phase line for each group and kind of interval, the break as a dose.
 
     Raises:
-        InputError: a kind of interval is unknown.
+        InputError: a scale or a kind of interval is unknown, or a dose has no logarithm.
     """
     import pandas as pd
 
     check_intervals(intervals)
-    pooled = curves.pooled()
-    design = BreakDesign(curves.x, curves.dose_weights)
-    notes = [undefined_break(design, row) for row in pooled]
-    fitted = len(curves.x) >= MINIMUM_DOSES
-    estimate = _terms(design)(pooled) if fitted else np.full((len(pooled), 4), np.nan)
-    found = bootstrap(curves, _terms(design), resamples, conf_level) if fitted else None
-    df = curves.n_documents - 1
+    scaled = on_scale(curves, scale)
+    design = BreakDesign(scaled.x, scaled.pooled_weights(), level_above)
+    notes = undefined_breaks(design, scaled.pooled())
+    n_groups = len(notes)
+    estimate = np.full((n_groups, len(SEGMENTED_TERMS)), np.nan)
+    limits = {name: (estimate, estimate, estimate) for name in intervals}
+    if len(scaled.x) >= MINIMUM_DOSES:
+        estimate = two_phase_statistic(scaled.x, scaled.dose_weights, level_above)(scaled.pooled(), design.weights)
+        limits = _limits(scaled, design, resamples, conf_level, intervals)
     rows: list[tuple[Hashable, ...]] = []
     for name in intervals:
+        error, low, high = limits[name]
         for i, group in enumerate(curves.groups):
             for j, term in enumerate(SEGMENTED_TERMS):
-                if notes[i] or found is None:
-                    rows.append((group, f"bootstrap {name}", term, *[np.nan] * 6, notes[i]))
-                    continue
-                low, high = getattr(found, name)
-                error = found.std_error[i, j]
-                # A break of zero is no hypothesis: whether a break exists is a test of its own.
-                statistic = estimate[i, j] / error if term != "threshold" and error > 0 else np.nan
-                p_value = 2 * stats.t.sf(abs(statistic), df)
-                note = "" if np.isfinite(error) else f"no interval from fewer than {MINIMUM_DOCUMENTS} documents"
-                rows.append(
-                    (group, f"bootstrap {name}", term, estimate[i, j], error, statistic, p_value, low[i, j],
-                     high[i, j], note)
-                )  # fmt: skip
-    return pd.DataFrame(rows, columns=["group", "method", *TERMS])
+                numbers = (estimate[i, j], error[i, j], low[i, j], high[i, j])
+                rows.append((group, method_name(name), *_term_row(term, numbers, notes[i], curves.n_documents - 1)))
+    return _as_doses(pd.DataFrame(rows, columns=["group", "method", *TERMS]), scale)
 
 
-def _terms(design: BreakDesign) -> Callable[[Floats], Floats]:
-    def statistic(rows: Floats) -> Floats:
-        fit = design.fit(rows)
+def method_name(interval: str) -> str:
+    """Return the name of a kind of interval as results give it."""
+    return f"bootstrap {interval}" if interval in ("percentile", "bca") else interval
+
+
+def two_phase_statistic(x: Floats, dose_weights: Floats, level_above: bool = False) -> Statistic:
+    """Return the statistic that takes curves to break, intercept, slope below and slope above: n × 4."""
+    design = BreakDesign(x, dose_weights, level_above)
+
+    def statistic(rows: Floats, weights: Floats | None = None) -> Floats:
+        fit = (design if weights is None else BreakDesign(x, weights, level_above)).fit(rows)
         return np.column_stack([fit.breakpoint, fit.intercept, fit.slope_below, fit.slope_above])
 
     return statistic
 
 
-def undefined_break(design: BreakDesign, curve: Floats) -> str:
-    """Say why the break of a mean curve is undefined, or nothing if it is not."""
+def on_scale(curves: DocumentCurves, scale: str) -> DocumentCurves:
+    """Return the curves with their doses on a scale, ``linear`` or ``log``.
+
+    Raises:
+        InputError: the scale is unknown, or a dose is not positive and has no logarithm.
+    """
+    if scale not in SCALES:
+        raise InputError(f"scale={scale!r} is not known; allowed: {', '.join(SCALES)}")
+    if scale == "linear":
+        return curves
+    if curves.x[0] <= 0:
+        raise InputError(f"scale='log' needs positive doses; the smallest is {curves.x[0]:g}")
+    return replace(curves, x=np.log(curves.x))
+
+
+def undefined_breaks(design: BreakDesign, pooled: Floats) -> list[str]:
+    """Say of each mean curve why its break is undefined, or nothing if it is not."""
     if len(design.x) < MINIMUM_DOSES:
-        return f"undefined: {len(design.x)} doses, at least {MINIMUM_DOSES} are needed"
-    fit = design.fit(curve[None])
-    weights = design.weights / design.weights.sum()
-    variation = float(weights @ (curve - weights @ curve) ** 2) * design.weights.sum()
-    if variation <= _NOTHING * float(weights @ curve**2):
-        return "undefined: the curve is flat"
-    if float(fit.residual_ss_line[0] - fit.residual_ss[0]) <= _NOTHING * variation:
-        return "undefined: the curve is a straight line"
-    if not design.first < fit.breakpoint[0] < design.last:
-        return f"undefined: the best break lies at the edge of the grid ({fit.breakpoint[0]:.3g})"
-    return ""
+        return [f"undefined: {len(design.x)} doses, at least {MINIMUM_DOSES} are needed"] * len(pooled)
+    fit = design.fit(pooled)
+    weights = np.broadcast_to(design.weights, pooled.shape)
+    mean = (weights * pooled).sum(axis=1) / weights.sum(axis=1)
+    variation = (weights * (pooled - mean[:, None]) ** 2).sum(axis=1)
+    flat = variation <= _NOTHING * (weights * pooled**2).sum(axis=1)
+    straight = fit.residual_ss_line - fit.residual_ss <= _NOTHING * variation
+    edge = ~((design.first < fit.breakpoint) & (fit.breakpoint < design.last))
+    return [
+        "undefined: the curve is flat" if flat[i]
+        else "undefined: the curve is a straight line" if straight[i] and not design.level_above
+        else f"undefined: the best break lies at the edge of the grid ({fit.breakpoint[i]:.3g})" if edge[i]
+        else ""
+        for i in range(len(pooled))
+    ]  # fmt: skip
+
+
+def _limits(
+    curves: DocumentCurves, design: BreakDesign, resamples: Resamples, conf_level: float, intervals: Sequence[str]
+) -> dict[str, tuple[Floats, Floats, Floats]]:
+    """Return standard errors, lower and upper limits for each kind of interval, groups × terms."""
+    found: dict[str, tuple[Floats, Floats, Floats]] = {}
+    resampled: Interval | None = None
+    for name in intervals:
+        if name in ("percentile", "bca"):
+            statistic = two_phase_statistic(curves.x, curves.dose_weights, design.level_above)
+            resampled = resampled or bootstrap(curves, statistic, resamples, conf_level)
+            found[name] = (resampled.std_error, *getattr(resampled, name))
+            continue
+        fit = design.fit(curves.pooled())
+        error = break_standard_errors(curves, design, fit)
+        half = stats.t.isf((1 - conf_level) / 2, max(curves.n_documents - 1, 1)) * error
+        centre = np.column_stack([fit.breakpoint, fit.intercept, fit.slope_below, fit.slope_above])
+        low, high = centre - half, centre + half
+        if name == "inversion":
+            low[:, 0], high[:, 0] = break_interval(curves, design, conf_level)
+        found[name] = (error, low, high)
+    return found
+
+
+def _term_row(term: str, numbers: tuple[float, float, float, float], note: str, df: int) -> tuple[object, ...]:
+    estimate, error, low, high = numbers
+    if note:
+        return (term, *[np.nan] * 6, note)
+    # A break of zero is no hypothesis: whether a break exists is a test of its own.
+    statistic = estimate / error if term != "threshold" and error > 0 else np.nan
+    p_value = 2 * stats.t.sf(abs(statistic), df)
+    note = "" if np.isfinite(error) else f"no interval from fewer than {MINIMUM_DOCUMENTS} documents"
+    return (term, estimate, error, statistic, p_value, low, high, note)
+
+
+def _as_doses(terms: "pd.DataFrame", scale: str) -> "pd.DataFrame":
+    """Take breaks and their limits from the scale back to doses."""
+    if scale == "linear":
+        return terms
+    terms = terms.copy()
+    breaks = terms["term"].str.startswith("threshold")
+    for name in ("estimate", "conf_low", "conf_high"):
+        terms.loc[breaks, name] = np.exp(terms.loc[breaks, name])
+    terms.loc[breaks, "std_error"] *= terms.loc[breaks, "estimate"]
+    return terms
+
+
+def _interval_note(interval: str, conf_level: float, n_boot: int, seed: int, scale: str) -> str:
+    how = {
+        "percentile": f"percentile intervals from {n_boot} resamples of documents (seed {seed})",
+        "bca": f"bca intervals from {n_boot} resamples of documents (seed {seed})",
+        "inversion": "interval of the break by inverting its t test over documents, the others by the delta method",
+        "wald": "intervals by the delta method, clustered by documents",
+    }[interval]
+    return f"{conf_level:.0%} {how}." + (" The line is on the logarithm of the dose." if scale == "log" else "")

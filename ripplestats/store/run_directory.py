@@ -53,6 +53,10 @@ class Run:
         tables = [_read_part(file, schema.EFFECTS, columns, where) for file in files]
         return pa.concat_tables(tables).unify_dictionaries().to_pandas()
 
+    def part(self, number: int, columns: Sequence[str] | None = None) -> "pd.DataFrame":
+        """Return the effects of one finished part, by its place in ``parts()``."""
+        return _read_part(self.parts()[number], schema.EFFECTS, columns).to_pandas()
+
     def prompts(self) -> "pd.DataFrame":
         """Return the prompts that are done, with what the unmodified model predicts for them."""
         file = self.path / "prompts.parquet"

@@ -131,7 +131,7 @@ def test_the_seed_fixes_the_intervals() -> None:
     assert fitted(frame, seed=4).tidy()["std_error"].iloc[0] != fitted(frame, seed=5).tidy()["std_error"].iloc[0]
 
 
-@pytest.mark.parametrize("interval", ["percentile", "bca"])
+@pytest.mark.parametrize("interval", ["percentile", "bca", "inversion"])
 def test_intervals_hold_the_estimate(interval: str) -> None:
     terms = fitted(noisy_frame(6, n_documents=30), n_boot=400, interval=interval).tidy()
     assert (terms["conf_low"] < terms["estimate"]).all()
@@ -152,6 +152,43 @@ def test_where_the_plateau_may_be_zero_fractions_are_nan_with_the_reason() -> No
     assert terms.loc["plateau", "conf_low"] < 0 < terms.loc["plateau", "conf_high"]
     assert terms.loc[FRACTIONS, NUMBERS].isna().all(axis=None)
     assert (terms.loc[FRACTIONS, "note"] == "undefined: the plateau's interval holds zero").all()
+
+
+def test_whether_the_plateau_may_be_zero_is_asked_of_the_kind_of_interval_asked_for() -> None:
+    # All effects are positive, so that no sample of documents has a plateau below zero; the t interval reaches there.
+    curves = np.outer([0.01] * 9 + [1.0] * 3, two_phase(DOSES, 0.0, 20.0, 0.0, 0.05))
+    frame = frame_of(curves, DOSES)
+    bca = fitted(frame, interval="bca", n_boot=2000).tidy()
+    t = fitted(frame, interval="inversion", n_boot=2000).tidy()
+    assert bca["conf_low"].iloc[0] > 0
+    assert bca["estimate"].notna().all()
+    assert t["conf_low"].iloc[0] < 0
+    assert (t["note"].iloc[1:] == "undefined: the plateau's interval holds zero").all()
+
+
+def test_the_interval_of_the_plateau_beside_inversion_is_students() -> None:
+    frame = noisy_frame(4, n_documents=12)
+    means = frame.groupby(["document_id", "rate"])["effect"].mean().unstack()
+    inside = (DOSES >= 0.1) & (DOSES <= 0.9)
+    level = np.trapezoid(means.to_numpy()[:, inside], DOSES[inside], axis=1) / 0.8
+    low, high = stats.t.interval(0.95, 11, level.mean(), stats.sem(level))
+    row = fitted(frame, interval="inversion").tidy().iloc[0]
+    np.testing.assert_allclose([row["estimate"], row["conf_low"], row["conf_high"]], [level.mean(), low, high])
+
+
+@pytest.mark.parametrize(("curve", "shape"), [("exponential", lambda x: 1 - np.exp(-x / 0.02)), ("hill", None)])
+def test_a_parametric_curve_finds_its_own_fractions(curve: str, shape: Any) -> None:
+    rise = shape(DOSES) if shape else DOSES**1.5 / (DOSES**1.5 + 0.03**1.5)
+    frame = frame_of(np.linspace(0.5, 1.5, 8)[:, None] * rise, DOSES)
+    result = fitted(frame, curve=curve)
+    grid = np.linspace(0.1, 0.9, 100_001)
+    level = np.trapezoid(shape(grid) if shape else grid**1.5 / (grid**1.5 + 0.03**1.5), grid) / 0.8
+    half = level / 2
+    expected = -0.02 * np.log(1 - half) if shape else 0.03 * (half / (1 - half)) ** (1 / 1.5)
+    found = estimates(result.tidy())
+    assert found["plateau"] == pytest.approx(level, rel=1e-6)
+    assert found["core_fraction_0.5"] == pytest.approx(expected, rel=1e-6)
+    assert f"{curve.capitalize()} curve" in result.notes[0]
 
 
 def test_a_flat_curve_has_a_plateau_of_zero_and_no_fractions() -> None:

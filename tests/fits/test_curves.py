@@ -152,25 +152,48 @@ def test_text_where_a_number_belongs_is_refused(column: str) -> None:
         curves_of(TINY.assign(**{column: "many"}))
 
 
-def test_a_document_without_a_dose_is_refused() -> None:
-    frame = TINY[~((TINY["document_id"] == 3) & (TINY["rate"] == 0.5))]
-    with pytest.raises(InputError, match="not balanced: some documents lack doses"):
-        curves_of(frame)
+def test_a_document_without_a_dose_counts_by_the_rows_it_has() -> None:
+    curves = curves_of(TINY[~((TINY["document_id"] == 3) & (TINY["rate"] == 0.5))])
+    assert curves.counts is not None
+    np.testing.assert_array_equal(curves.counts, [[[1, 0]], [[2, 2]]])
+    np.testing.assert_array_equal(curves.values, [[[5, 0]], [[2, 6]]])
+    np.testing.assert_allclose(curves.pooled(), [[(1 + 3 + 5) / 3, (4 + 8) / 2]])
+    np.testing.assert_array_equal(curves.pooled_weights(), [[3, 2]])
+    assert (curves.n_documents, curves.n_prompts) == (2, 3)
+    assert "not balanced" in curves.notes[0]
 
 
-def test_a_document_without_a_group_is_refused() -> None:
+def test_a_document_without_a_group_counts_in_the_others() -> None:
     frame = pd.concat([TINY.assign(layer=0), TINY[TINY["document_id"] == 7].assign(layer=1)])
-    with pytest.raises(InputError, match="not balanced: some documents lack doses or groups"):
+    np.testing.assert_allclose(curves_of(frame, by="layer").pooled(), [[3, 7], [2, 6]])
+
+
+def test_a_replicate_without_a_row_at_a_dose_is_nan_there() -> None:
+    curves = curves_of(TINY[~((TINY["document_id"] == 3) & (TINY["rate"] == 0.5))])
+    np.testing.assert_array_equal(curves.pooled(np.array([[2.0, 0.0]])), [[[5, np.nan]]])
+
+
+def test_a_group_without_any_row_at_a_dose_is_refused() -> None:
+    frame = pd.concat([TINY.assign(layer=0), TINY[TINY["rate"] == 0.1].assign(layer=1)])
+    with pytest.raises(InputError, match=r"no row of layer 1 at rate = 0\.5"):
         curves_of(frame, by="layer")
 
 
-def test_a_prompt_without_one_dose_is_refused() -> None:
-    frame = TINY[~((TINY["prompt_id"] == "b") & (TINY["rate"] == 0.5))]
-    with pytest.raises(InputError, match="number of rows differs"):
-        curves_of(frame)
+@CHECKED
+@given(st.integers(0, 10_000), st.booleans())
+def test_influences_sum_to_zero_and_leave_one_out_to_first_order(seed: int, missing: bool) -> None:
+    frame = noisy_frame(seed, n_documents=30, sizes=(1, 2))
+    curves = curves_of(frame.drop(index=[3, 40, 41]) if missing else frame)
+    weights = np.linspace(-1, 2, len(curves.x))
+    estimate, moved = curves.influences(weights)
+    np.testing.assert_allclose(estimate, curves.pooled() @ weights)
+    np.testing.assert_allclose(moved.sum(axis=0), 0, atol=1e-12)
+    left_out = curves.pooled(1 - np.eye(30))[:, 0] @ weights
+    share = curves.weights / curves.weights.sum()
+    np.testing.assert_allclose(estimate[0] - left_out, moved[:, 0] / (1 - share), rtol=0.1, atol=1e-3)
 
 
-def test_a_prompt_without_one_group_is_refused() -> None:
-    frame = pd.concat([TINY.assign(layer=0), TINY[TINY["prompt_id"] != "b"].assign(layer=1)])
-    with pytest.raises(InputError, match="number of rows differs"):
-        curves_of(frame, by="layer")
+def test_prompts_of_several_groups_are_counted_once() -> None:
+    frame = pd.concat([TINY.assign(arm="top"), TINY.assign(arm="random")])
+    assert curves_of(frame).n_prompts == 3
+

@@ -192,8 +192,12 @@ def test_fewer_than_four_documents_give_estimates_without_intervals_and_say_so(n
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        ({"breaks": 2}, "breaks=2"),
-        ({"interval": "wald"}, "interval='wald' is not known; allowed: percentile, bca"),
+        ({"breaks": 4}, "breaks=4"),
+        ({"breaks": "many"}, "breaks='many'"),
+        ({"breaks": 2, "interval": "bca"}, "breaks=2 allows neither"),
+        ({"breaks": "bic", "level_above": True}, "breaks='bic' allows neither"),
+        ({"interval": "basic"}, "interval='basic' is not known; allowed: percentile, bca, inversion, wald"),
+        ({"scale": "root"}, "scale='root' is not known; allowed: linear, log"),
         ({"n_boot": 0}, "n_boot"),
         ({"n_boot": 1}, "n_boot"),
         ({"conf_level": 95}, "conf_level"),
@@ -204,6 +208,68 @@ def test_fewer_than_four_documents_give_estimates_without_intervals_and_say_so(n
 def test_an_argument_that_is_not_allowed_is_named(options: dict[str, Any], why: str) -> None:
     with pytest.raises(InputError, match=why):
         fitted(noisy_frame(0), **options)
+
+
+@pytest.mark.parametrize("interval", ["percentile", "bca", "inversion", "wald"])
+def test_every_kind_of_interval_holds_the_estimates_and_says_what_it_is(interval: str) -> None:
+    result = fitted(noisy_frame(4, n_documents=40), interval=interval, n_boot=200)
+    terms = result.tidy()
+    assert (terms["conf_low"] < terms["estimate"]).all()
+    assert (terms["estimate"] < terms["conf_high"]).all()
+    said = {"inversion": "inverting", "wald": "delta method"}.get(interval, f"{interval} intervals from 200 resamples")
+    assert said in result.notes[0]
+
+
+@pytest.mark.parametrize("interval", ["percentile", "inversion", "wald"])
+def test_on_a_log_scale_the_break_is_that_of_the_line_on_the_logarithm(interval: str) -> None:
+    frame = noisy_frame(5, n_documents=30)
+    expected = fitted(frame.assign(rate=np.log(frame["rate"])), interval=interval, n_boot=200).tidy()
+    found = fitted(frame, scale="log", interval=interval, n_boot=200).tidy()
+    limits = ["estimate", "conf_low", "conf_high"]
+    np.testing.assert_allclose(found.loc[0, limits].astype(float), np.exp(expected.loc[0, limits].astype(float)))
+    np.testing.assert_allclose(found.loc[1:, NUMBERS].astype(float), expected.loc[1:, NUMBERS].astype(float))
+    assert found.loc[0, "std_error"] == pytest.approx(expected.loc[0, "std_error"] * found.loc[0, "estimate"])
+
+
+def test_a_dose_of_zero_has_no_logarithm() -> None:
+    with pytest.raises(InputError, match="scale='log' needs positive doses; the smallest is 0"):
+        fitted(frame_of(np.ones((5, 6)), STEPS), scale="log")
+
+
+def test_a_line_level_above_its_break_is_recovered() -> None:
+    curves = np.tile(two_phase(DOSES, 0.2, 30.0, 0.0, 0.033), (6, 1))
+    found = estimates(fitted(frame_of(curves, DOSES), level_above=True).tidy())
+    assert found == pytest.approx({"threshold": 0.033, "intercept": 0.2, "slope_below": 30, "slope_above": 0}, abs=1e-9)
+
+
+@CHECKED
+@given(SEEDS)
+def test_no_level_line_fits_better(seed: int) -> None:
+    frame = noisy_frame(seed, n_documents=5)
+    x, y = frame["rate"].to_numpy(), frame["effect"].to_numpy()
+    found = estimates(fitted(frame, level_above=True).tidy())
+
+    def residual(at: float) -> float:
+        design = np.column_stack([np.ones_like(x), np.minimum(x, at)])
+        return float(((y - design @ np.linalg.lstsq(design, y, rcond=None)[0]) ** 2).sum())
+
+    if np.isfinite(found["threshold"]):
+        grid = np.geomspace(DOSES[1], DOSES[-2], 80)
+        assert residual(found["threshold"]) <= min(map(residual, grid)) * (1 + 1e-9)
+
+
+def test_several_breaks_and_how_their_number_was_chosen() -> None:
+    curves = np.interp(DOSES, [0, 0.014, 0.1, 1], [0, 1, 1.5, 1.6]) * np.linspace(0.5, 1.5, 12)[:, None]
+    curves += 0.02 * np.random.default_rng(1).standard_normal(curves.shape)
+    two = fitted(frame_of(curves, DOSES), breaks=2)
+    assert list(two.tidy()["term"]) == ["threshold_1", "threshold_2", "intercept", "slope_1", "slope_2", "slope_3"]
+    np.testing.assert_allclose(two.tidy()["estimate"].iloc[:2], [0.014, 0.1], rtol=0.15)
+    for criterion in ("bic", "cv"):
+        chosen = fitted(frame_of(curves, DOSES), breaks=criterion)
+        number = int(chosen.tidy()["term"].str.startswith("threshold").sum())
+        assert number >= 2
+        assert chosen.notes[1] == f"Number of breaks by {criterion.upper()} (all: {number}); intervals take it for given."
+        pd.testing.assert_frame_equal(chosen.tidy(), fitted(frame_of(curves, DOSES), breaks=number).tidy())
 
 
 def test_the_result_says_what_was_done_and_draws_the_break() -> None:
@@ -234,5 +300,5 @@ def test_nominal_95_percent_intervals_of_the_break_cover_89_to_99_percent() -> N
             if row.term in truth:
                 covered.setdefault((row.term, row.method), []).append(row.conf_low <= truth[row.term] <= row.conf_high)
     shares = {name: float(np.mean(hits)) for name, hits in covered.items()}
-    assert len(shares) == 6
+    assert len(shares) == 6  # two kinds of interval
     assert all(0.89 <= share <= 0.99 for share in shares.values()), shares

@@ -1,0 +1,98 @@
+"""The streaming pass over a run, held against frames in memory."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ripplestats.errors import RunError
+from ripplestats.fits.curves import document_curves
+from ripplestats.fits.products import cross_products
+from ripplestats.fits.run_statistics import ALL_LAYERS, METRICS, Cell, run_statistics
+from ripplestats.store.run_directory import Run
+from tests.store.synthetic_run import make_run
+
+FIELDS = ("within", "sizes", "counts", "sums", "between")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    # Three prompts a document and eight a part: documents straddle parts, and the last has two prompts only.
+    return make_run(tmp_path_factory.mktemp("statistics") / "run", prompts=20, per_document=3, sites=("pre", "post"))
+
+
+def test_there_is_a_cell_for_every_arm_site_and_metric(run: Run) -> None:
+    found = run_statistics(run)
+    expected = {Cell(arm, "median", site, m) for arm in ("top", "random") for site in ("pre", "post") for m in METRICS}
+    assert set(found) == expected
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_curves_are_those_of_the_frame(run: Run, metric: str) -> None:
+    found = run_statistics(run, [metric])
+    effects = run.effects()
+    for cell, one in found.items():
+        frame = effects[(effects["arm"] == cell.arm) & (effects["site"] == cell.site)]
+        expected = document_curves(frame, y=metric, x="effective_rate", cluster="document_id", by="layer")
+        assert one.curves.groups == (ALL_LAYERS, 0, 1, 2)
+        np.testing.assert_array_equal(one.curves.x, expected.x)
+        np.testing.assert_array_equal(one.curves.weights, expected.weights)
+        np.testing.assert_allclose(one.curves.values[:, 1:], expected.values, rtol=1e-12, atol=1e-14)
+        np.testing.assert_allclose(one.curves.values[:, 0], expected.values[:, 1:].mean(axis=1), rtol=1e-12, atol=1e-14)
+        assert (one.curves.n_prompts, one.curves.total_documents) == (20, 7)
+
+
+def test_cross_products_are_those_of_the_prompts_curves(run: Run) -> None:
+    found = run_statistics(run)[Cell("top", "median", "pre", "kl")].products
+    effects = run.effects()
+    frame = effects[(effects["arm"] == "top") & (effects["site"] == "pre")]
+    frame = frame.sort_values(["prompt_id", "layer", "effective_rate"])
+    values = frame["kl"].to_numpy(np.float64).reshape(20, 3, -1)
+    values = np.concatenate([values[:, 1:].mean(axis=1, keepdims=True), values], axis=1)
+    expected = cross_products(values, np.arange(20) // 3)
+    for name in FIELDS:
+        np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-10, atol=1e-12)
+
+
+def test_many_documents_are_resampled_in_random_groups_with_the_same_means(run: Run) -> None:
+    cell = Cell("random", "median", "post", "delta_logprob")
+    exact, grouped = run_statistics(run)[cell], run_statistics(run, most_units=4)[cell]
+    assert (grouped.curves.n_documents, grouped.curves.total_documents, grouped.curves.n_prompts) == (4, 7, 20)
+    np.testing.assert_allclose(grouped.curves.pooled(), exact.curves.pooled(), rtol=1e-12)
+    for name in FIELDS:
+        np.testing.assert_allclose(getattr(grouped.products, name), getattr(exact.products, name), rtol=1e-12)
+
+
+def test_the_order_of_a_parts_rows_does_not_matter(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = run_statistics(run, ["kl"])
+    part = Run.part
+    monkeypatch.setattr(Run, "part", lambda *args: part(*args).sample(frac=1, random_state=1, ignore_index=True))
+    for cell, one in run_statistics(run, ["kl"]).items():
+        np.testing.assert_allclose(one.curves.values, expected[cell].curves.values, rtol=1e-12)
+
+
+def test_two_rates_of_the_same_dose_count_twice_in_the_curve_and_are_averaged(tmp_path: Path) -> None:
+    rates = (0.002, 0.0021, 0.01, 0.02, 0.05, 0.1, 0.5)  # of 1000 neurons the first two are 2
+    run = make_run(tmp_path / "run", prompts=3, rates=rates, arms=("top",))
+    found = run_statistics(run, ["kl"])[Cell("top", "median", "pre", "kl")]
+    np.testing.assert_array_equal(found.curves.dose_weights, [2, 1, 1, 1, 1, 1])
+    frame = run.effects()
+    expected = frame[frame["layer"] == 1].groupby("effective_rate")["kl"].mean()
+    np.testing.assert_allclose(found.curves.pooled()[2], expected, rtol=1e-6)
+
+
+def test_a_run_whose_prompts_differ_in_their_rows_is_refused(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    part = Run.part
+
+    def damaged(self: Run, number: int, columns: list[str]) -> object:
+        frame = part(self, number, columns)
+        return frame.assign(rate=np.arange(len(frame))) if "rate" in frame else frame
+
+    monkeypatch.setattr(Run, "part", damaged)
+    with pytest.raises(RunError, match="differ in rate"):
+        run_statistics(run)
+
+
+def test_a_run_without_effects_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="no effects"):
+        run_statistics(Run(tmp_path))
