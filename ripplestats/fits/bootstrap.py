@@ -30,9 +30,10 @@ class Resamples:
 
 @dataclass(frozen=True)
 class Interval:
-    """Standard errors and limits, one a statistic, by both methods; NaN where undefined."""
+    """Standard errors and limits, one a statistic, by each kind of quantile; NaN where undefined."""
 
     std_error: Floats
+    expanded: tuple[Floats, Floats]
     percentile: tuple[Floats, Floats]
     bca: tuple[Floats, Floats]
     undefined: Floats
@@ -52,8 +53,10 @@ def check_bootstrap(n_boot: int, seed: int, conf_level: float = 0.95) -> None:
         raise InputError(f"conf_level={conf_level} is not allowed; it lies between 0 and 1")
 
 
-#: Kinds of interval: two from resampling documents, one from inverting a t test over them, one by the delta method.
-INTERVALS = ("percentile", "bca", "inversion", "wald")
+#: Kinds of interval from resampling documents.
+RESAMPLED = ("expanded", "percentile", "bca")
+#: All kinds: besides, from inverting a t test over documents, and by the delta method.
+INTERVALS = (*RESAMPLED, "inversion", "wald")
 
 
 def check_intervals(names: Sequence[str], allowed: Sequence[str] = INTERVALS) -> None:
@@ -73,9 +76,7 @@ def resample_documents(n_documents: int, n_boot: int, rng: np.random.Generator) 
     return Resamples(draws.astype(np.float64), 1.0 - np.eye(n_documents))
 
 
-def bootstrap(
-    curves: DocumentCurves, statistic: Statistic, resamples: Resamples, conf_level: float = 0.95
-) -> Interval:
+def bootstrap(curves: DocumentCurves, statistic: Statistic, resamples: Resamples, conf_level: float = 0.95) -> Interval:
     """Bootstrap a statistic of mean curves over documents.
 
     Args:
@@ -85,13 +86,16 @@ def bootstrap(
         conf_level: of the intervals.
 
     Returns:
-        Percentile and bias-corrected accelerated intervals (Efron 1987, eqs 6.3 and 7.3) of shape groups (× m).
+        Percentile intervals, plain and expanded, and bias-corrected accelerated ones (Efron 1987, eqs 6.3 and 7.3) of
+        shape groups (× m). The expanded ones (Hesterberg 2015, Am. Stat. 69:371, section 5.3) take the quantiles at
+        Φ(±t·√(D/(D − 1))), t of D − 1 degrees of freedom, for the plain ones are too narrow with few documents.
         Replicates where the statistic is undefined are left out, and their share is reported.
     """
     estimate = of_pooled(curves, statistic)
     if curves.n_documents < MINIMUM_DOCUMENTS:
         blank = np.full(estimate.shape, np.nan)
-        return Interval(blank, (blank, blank), (blank, blank), blank)
+        nothing = (blank, blank)
+        return Interval(blank, nothing, nothing, nothing, blank)
     replicates = of_resamples(curves, statistic, resamples.bootstrap)
     left_out = of_resamples(curves, statistic, resamples.jackknife)
     defined = np.isfinite(replicates)
@@ -102,10 +106,15 @@ def bootstrap(
         mean = np.where(defined, replicates, 0.0).sum(axis=0) / counts
         squares = np.where(defined, replicates - mean, 0.0) ** 2
         std_error = np.where(counts > 1, np.sqrt(squares.sum(axis=0) / (counts - 1)), np.nan)
-    levels = np.broadcast_to(np.array([alpha, 1 - alpha])[:, *[None] * estimate.ndim], (2, *estimate.shape))
-    low, high = _quantiles(values, levels)
-    bca_low, bca_high = _quantiles(values, _bca_levels(values, estimate, left_out, alpha))
-    return Interval(std_error, (low, high), (bca_low, bca_high), 1.0 - defined.mean(axis=0))
+    n = curves.n_documents
+    wider = float(stats.norm.sf(np.sqrt(n / (n - 1)) * stats.t.isf(alpha, n - 1)))
+    plain, expanded = (_quantiles(values, _both_tails(one, estimate)) for one in (alpha, wider))
+    bca = _quantiles(values, _bca_levels(values, estimate, left_out, alpha))
+    return Interval(std_error, expanded, plain, bca, 1.0 - defined.mean(axis=0))
+
+
+def _both_tails(alpha: float, like: Floats) -> Floats:
+    return np.broadcast_to(np.array([alpha, 1 - alpha])[:, *[None] * like.ndim], (2, *like.shape))
 
 
 def of_pooled(curves: DocumentCurves, statistic: Statistic) -> Floats:
@@ -148,8 +157,6 @@ def simultaneous_band(curves: DocumentCurves, resamples: Resamples, conf_level: 
     critical = np.quantile(largest, conf_level, axis=0)
     pointwise = stats.norm.isf((1 - conf_level) / 2) * spread
     return pointwise, np.maximum(critical[:, None] * spread, pointwise)
-
-
 
 
 def _bca_levels(values: Floats, estimate: Floats, left_out: Floats, alpha: float) -> Floats:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ripplestats.fits.curves import Floats
 
@@ -105,7 +106,9 @@ class BreakDesign:
         change = np.where(explained[at] > 0, change, 0.0)
         return self._with_break(line, best, t, change, explained[at])
 
-    def _with_break(self, line: _Line, best: np.ndarray, t: Floats, change: Floats, explained: Floats) -> BreakFit:
+    def _with_break(
+        self, line: _Line, best: NDArray[np.intp], t: Floats, change: Floats, explained: Floats
+    ) -> BreakFit:
         """Return the fits whose breaks lie ``t`` above inner doses, from the height of the bent line in each."""
         breakpoint = self.x[best + 1] + t
         weighted = self.weights * line.left**2
@@ -118,7 +121,9 @@ class BreakDesign:
         if self.level_above:
             straight = BreakDesign(self.x, self.weights)._line(line.left).left
             of_line: Floats = (self.weights * straight**2).sum(axis=1)
-            return BreakFit(breakpoint, intercept, change, np.zeros_like(t), np.maximum(total - explained, 0.0), of_line)
+            return BreakFit(
+                breakpoint, intercept, change, np.zeros_like(t), np.maximum(total - explained, 0.0), of_line
+            )
         return BreakFit(breakpoint, intercept, slope, slope + change, np.maximum(total - explained, 0.0), total)
 
     def _hinge(self, breakpoint: Floats) -> Floats:
@@ -160,8 +165,9 @@ class BreakDesign:
         if self.level_above:
             return np.minimum(x, knots), -1.0 * (x > knots)
         lower = (np.arange(1, len(self.x) - 1) < len(self.x) / 2)[:, None]
-        h = np.where(lower, np.maximum(knots - x, 0.0), np.maximum(x - knots, 0.0))
-        return h, np.where(lower, -1.0 * (x <= knots), 1.0 * (x > knots))
+        h: Floats = np.where(lower, np.maximum(knots - x, 0.0), np.maximum(x - knots, 0.0))
+        g: Floats = np.where(lower, -1.0 * (x <= knots), 1.0 * (x > knots))
+        return h, g
 
     @cached_property
     def _weighted_bases(self) -> Floats:
@@ -173,7 +179,7 @@ class BreakDesign:
         """Return A and B (curves × inner doses) of residuals of the line."""
         h, g = self._bases
         if self.weights.ndim == 1:
-            both = left @ self._weighted_bases
+            both: Floats = left @ self._weighted_bases
             return both[:, : len(h)], both[:, len(h) :]
         weighted = left * self.weights
         return weighted @ h.T, weighted @ g.T

@@ -9,6 +9,7 @@ from scipy import stats
 from ripplestats.errors import InputError
 from ripplestats.fits.bootstrap import (
     MINIMUM_DOCUMENTS,
+    RESAMPLED,
     Resamples,
     Statistic,
     bootstrap,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SHARES = (0.5, 0.8, 0.9)
-INTERVALS = ("percentile", "bca", "inversion")
+INTERVALS = (*RESAMPLED, "inversion")
 #: Shapes of the curve; isotonic takes none for granted but that it does not fall.
 CURVES = ("isotonic", *(model.name.lower() for model in MODELS))
 
@@ -48,7 +49,7 @@ def core_fraction(
     n_boot: int = 2000,
     seed: int = 0,
     conf_level: float = 0.95,
-    interval: str = "percentile",
+    interval: str = "expanded",
 ) -> FitResult:
     """Estimate the dose at which the mean curve reaches shares of its plateau.
 
@@ -60,8 +61,9 @@ def core_fraction(
         plateau: the doses over which the plateau is the mean effect.
         curve: ``isotonic``, or as a check ``exponential`` or ``hill``: a curve of that shape fitted by least squares.
         n_boot, seed, conf_level: of the bootstrap over documents.
-        interval: ``percentile``, ``bca``, or ``inversion`` (of the t test that the mean curve is at its level; the
-            plateau's is the t interval). Parametric curves have percentile intervals.
+        interval: ``expanded`` (percentile, widened for few documents), ``percentile``, ``bca``, or ``inversion`` (of
+            the t test that the mean curve is at its level; the plateau's is the t interval). Parametric curves have
+            percentile intervals.
 
     Returns:
         Terms ``plateau`` and ``core_fraction_q`` for each group. A core fraction is NaN with a note where the
@@ -80,6 +82,7 @@ def core_fraction(
         if curves.counts is not None:
             raise InputError(f"curve={curve!r} needs a balanced frame: every document with every dose")
         chosen = tuple(model for model in MODELS if model.name.lower() == curve)
+        interval = "percentile"
         terms = saturation_terms(curves, resamples, conf_level, tuple(share), plateau, chosen)
     half = {row.group: row.estimate for row in terms.itertuples() if share and row.share == share[0]}
     terms["term"] = [row.term if np.isnan(row.share) else f"{row.term}_{row.share:g}" for row in terms.itertuples()]
@@ -92,7 +95,7 @@ def core_fraction(
     how = (
         "intervals by inverting t tests over documents"
         if interval == "inversion"
-        else f"{interval} intervals from {n_boot} resamples of documents (seed {seed})"
+        else f"{'expanded percentile' if interval == 'expanded' else interval} intervals from {n_boot} resamples of documents (seed {seed})"
     )
     return FitResult(
         title=f"Core fraction of {y} on {x}",
@@ -115,7 +118,7 @@ def core_terms(
     conf_level: float = 0.95,
     shares: tuple[float, ...] = SHARES,
     plateau: tuple[float, float] = PLATEAU,
-    intervals: tuple[str, ...] = ("percentile", "bca"),
+    intervals: tuple[str, ...] = ("expanded", "bca"),
 ) -> "pd.DataFrame":
     """Return plateau and core fractions for each group and kind of interval; ``share`` is NaN for the plateau.
 
@@ -166,7 +169,7 @@ def _check_arguments(shares: tuple[float, ...], plateau: tuple[float, float], cu
         raise InputError(f"plateau={plateau} is not allowed; it is a lower and an upper dose")
     if curve not in CURVES:
         raise InputError(f"curve={curve!r} is not known; allowed: {', '.join(CURVES)}")
-    check_intervals((interval,), INTERVALS if curve == "isotonic" else ("percentile",))
+    check_intervals((interval,), INTERVALS if curve == "isotonic" else ("expanded", "percentile"))
 
 
 def _limits(

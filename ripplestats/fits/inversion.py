@@ -30,18 +30,12 @@ def break_interval(curves: DocumentCurves, design: BreakDesign, conf_level: floa
     if curves.n_documents < MINIMUM_DOCUMENTS:
         return np.full(n_groups, np.nan), np.full(n_groups, np.nan)
     fit = design.fit(curves.pooled())
-    if design.level_above:
-        bent = np.sign(fit.slope_below)
-    else:
-        bent = np.sign(fit.slope_above - fit.slope_below)
+    bent = np.sign(fit.slope_below if design.level_above else fit.slope_above - fit.slope_below)
     low, high = np.empty(n_groups), np.empty(n_groups)
     critical = stats.t.isf((1 - conf_level) / 2, curves.n_documents - 1)
-    shared = None
     for i in range(n_groups):
-        if shared is None or design.weights.ndim > 1:
-            weights = design.weights if design.weights.ndim == 1 else design.weights[i]
-            trials, slopes = _slopes(x, weights, design.level_above)
-            shared = slopes
+        weights = design.weights if design.weights.ndim == 1 else design.weights[i]
+        trials, slopes = _slopes(x, weights, design.level_above)
         estimate, error = _contrasts(curves, i, slopes.reshape(-1, len(x)))
         t = bent[i] * _ratio(estimate, error).reshape(trials.shape)
         # At a dose the slope jumps: it may be negative before and positive after.
@@ -65,7 +59,9 @@ def core_interval(
     from_zero = curves.x if curves.x[0] == 0 else np.append(0.0, curves.x)
     trials = from_zero[:-1, None] + np.linspace(0, 1, _TRIALS) * np.diff(from_zero)[:, None]
     # The curve starts in (0, 0): a first dose above zero is the end of a line from there.
-    at = np.stack([np.interp(trials.ravel(), np.append(0.0, curves.x), np.append(0.0, unit)) for unit in np.eye(len(curves.x))])
+    at = np.stack(
+        [np.interp(trials.ravel(), np.append(0.0, curves.x), np.append(0.0, unit)) for unit in np.eye(len(curves.x))]
+    )
     shape = (len(curves.groups), len(shares))
     low, high = np.full(shape, np.nan), np.full(shape, np.nan)
     if curves.n_documents < MINIMUM_DOCUMENTS:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ripplestats.errors import RunError
 from ripplestats.fits.curves import DocumentCurves, Floats
@@ -51,24 +52,26 @@ class CellStatistics:
     products: CrossProducts
 
 
-@dataclass(frozen=True)
-class _Layout:
-    """Where the rows of a prompt go: for each cell its layers, doses, and the rows averaged into each."""
+class _Place(NamedTuple):
+    """Where the rows of a prompt go: layers, doses, rows averaged into each dose, and row numbers (layers × rates)."""
 
-    keys: "pd.DataFrame"
+    layers: tuple[int, ...]
+    x: Floats
+    counts: Floats
+    numbers: NDArray[np.intp]
 
-    def places(self) -> dict[tuple[str, str, str], tuple[tuple[int, ...], Floats, Floats, Any]]:
-        """Return for each arm, replacement and site: layers, doses, rows a dose, and row numbers (layers × rates)."""
-        found = {}
-        for names, rows in self.keys.groupby(_KEYS[:3], observed=True, sort=False):
-            layers = tuple(int(layer) for layer in np.unique(rows["layer"]))
-            numbers = rows.sort_values(["layer", "effective_rate", "rate"]).index.to_numpy().reshape(len(layers), -1)
-            doses = self.keys["effective_rate"].to_numpy()[numbers]
-            if not (doses == doses[:1]).all():
-                raise RunError("the effects are damaged: layers differ in their rates")
-            x, counts = np.unique(doses[0], return_counts=True)
-            found[tuple(map(str, names))] = (layers, x, counts.astype(np.float64), numbers)
-        return found
+
+def _places(keys: "pd.DataFrame") -> dict[tuple[str, str, str], _Place]:
+    found = {}
+    for (arm, replacement, site), rows in keys.groupby(_KEYS[:3], observed=True, sort=False):
+        layers = tuple(int(layer) for layer in np.unique(rows["layer"]))
+        numbers = rows.sort_values(["layer", "effective_rate", "rate"]).index.to_numpy().reshape(len(layers), -1)
+        doses = keys["effective_rate"].to_numpy()[numbers]
+        if not (doses == doses[:1]).all():
+            raise RunError("the effects are damaged: layers differ in their rates")
+        x, counts = np.unique(doses[0], return_counts=True)
+        found[str(arm), str(replacement), str(site)] = _Place(layers, x, counts.astype(np.float64), numbers)
+    return found
 
 
 def run_statistics(
@@ -95,9 +98,9 @@ def run_statistics(
             raise RunError(f"{run.parts()[number]}: its prompts differ in their number of rows")
         frame = _in_order(frame, n_prompts)
         if sums is None:
-            layout = _Layout(frame.iloc[: len(frame) // n_prompts][tables[0]].reset_index(drop=True))
-            sums = _Sums(layout.places(), metrics, prompts_of, most_units)
-        _check_rows(frame, layout.keys, run.parts()[number])
+            keys = frame.iloc[: len(frame) // n_prompts][tables[0]].reset_index(drop=True)
+            sums = _Sums(_places(keys), metrics, prompts_of, most_units)
+        _check_rows(frame, keys, run.parts()[number])
         ids = frame["document_id"].to_numpy().reshape(n_prompts, -1)[:, 0]
         values = {name: frame[name].to_numpy(np.float64).reshape(n_prompts, -1) for name in metrics}
         sums.add(ids, values)
@@ -132,9 +135,15 @@ def _check_rows(frame: "pd.DataFrame", keys: "pd.DataFrame", where: object) -> N
 class _Sums:
     """Running sums over prompts; documents are closed when their last prompt has come."""
 
-    def __init__(self, places: Any, metrics: tuple[str, ...], prompts_of: Mapping[int, int], most_units: int) -> None:
-        self.places, self.metrics, self.prompts_of = places, metrics, prompts_of
-        width = sum(numbers.size for *_, numbers in places.values())
+    def __init__(
+        self,
+        places: Mapping[tuple[str, str, str], _Place],
+        metrics: tuple[str, ...],
+        prompts_of: Mapping[int, int],
+        most_units: int,
+    ) -> None:
+        self.metrics, self.prompts_of = metrics, prompts_of
+        width = sum(place.numbers.size for place in places.values())
         room = _MOST_MEMORY // (8 * width * len(metrics))
         limit = min(most_units, max(int(room), _FEWEST_UNITS))
         self.unit_of = _units(list(prompts_of), limit)
@@ -142,8 +151,8 @@ class _Sums:
         for document, count in prompts_of.items():
             self.weights[self.unit_of[document]] += count
         self.cells = {
-            Cell(*names, metric): _CellSums(layers, x, counts, numbers, len(self.weights))
-            for names, (layers, x, counts, numbers) in places.items()
+            Cell(arm, replacement, site, metric): _CellSums(place, len(self.weights))
+            for (arm, replacement, site), place in places.items()
             for metric in metrics
         }
         self.open: dict[int, tuple[int, dict[str, Floats]]] = {}
@@ -189,12 +198,12 @@ def _products(curves: Floats) -> Floats:
 class _CellSums:
     """Sums of one cell: curves by unit, and cross-products in all."""
 
-    def __init__(self, layers: tuple[int, ...], x: Floats, counts: Floats, numbers: Any, n_units: int) -> None:
-        later = [place for place, layer in enumerate(layers) if layer != 0]
-        self.layers, self.x, self.counts, self.numbers, self.later = layers, x, counts, numbers, later
-        self.groups = (ALL_LAYERS, *layers) if later else layers
-        self.starts = np.concatenate([[0], counts.cumsum()[:-1]]).astype(int)
-        shape = (len(self.groups), len(x))
+    def __init__(self, place: _Place, n_units: int) -> None:
+        self.x, self.counts, self.numbers = place.x, place.counts, place.numbers
+        self.later = [number for number, layer in enumerate(place.layers) if layer != 0]
+        self.groups: tuple[str | int, ...] = (ALL_LAYERS, *place.layers) if self.later else place.layers
+        self.starts = np.concatenate([[0], place.counts.cumsum()[:-1]]).astype(int)
+        shape = (len(self.groups), len(place.x))
         self.sums = np.zeros((n_units, *shape))
         self.total = np.zeros((shape[0], shape[1], shape[1]))
         self.sizes: dict[int, list[Any]] = defaultdict(lambda: [0, np.zeros(shape), np.zeros_like(self.total)])

@@ -10,6 +10,7 @@ from scipy import stats
 from ripplestats.errors import InputError
 from ripplestats.fits.bootstrap import (
     MINIMUM_DOCUMENTS,
+    RESAMPLED,
     Interval,
     Resamples,
     Statistic,
@@ -50,7 +51,7 @@ def segmented(
     n_boot: int = 2000,
     seed: int = 0,
     conf_level: float = 0.95,
-    interval: str = "percentile",
+    interval: str = "expanded",
 ) -> FitResult:
     """Estimate the break of the continuous line a + b·x + c·(x − ψ)₊ in each group, or several breaks.
 
@@ -68,8 +69,9 @@ def segmented(
         n_boot: bootstrap samples of documents.
         seed: of the resampling.
         conf_level: of the intervals.
-        interval: ``percentile``, ``bca``, ``inversion`` (of the test that the residual sum of squares is level at ψ;
-            the other terms by the delta method) or ``wald`` (delta method, t with documents − 1 degrees of freedom).
+        interval: ``expanded`` (percentile, widened for few documents: it covers best), ``percentile``, ``bca``,
+            ``inversion`` (of the test that the residual sum of squares is level at ψ; the other terms by the delta
+            method) or ``wald`` (delta method, t with documents − 1 degrees of freedom).
 
     Returns:
         Terms ``threshold``, ``intercept``, ``slope_below``, ``slope_above`` for each group (with several breaks
@@ -89,8 +91,9 @@ def segmented(
         terms = segmented_terms(curves, resamples, conf_level, (interval,), scale, level_above).drop(columns="method")
         chosen: tuple[str, ...] = ()
     else:
-        if level_above or interval != "percentile":
+        if level_above or interval not in ("expanded", "percentile"):
             raise InputError(f"breaks={breaks!r} allows neither level_above nor interval={interval!r}, only percentile")
+        interval = "percentile"
         found = several_breaks(on_scale(curves, scale), breaks, resamples, conf_level, rng)
         terms = _as_doses(found.terms, scale)
         numbers = ", ".join(f"{group}: {number}" for group, number in zip(curves.groups, found.n_breaks, strict=True))
@@ -118,7 +121,7 @@ def segmented_terms(
     curves: DocumentCurves,
     resamples: Resamples,
     conf_level: float = 0.95,
-    intervals: Sequence[str] = ("percentile", "bca"),
+    intervals: Sequence[str] = ("expanded", "bca"),
     scale: str = "linear",
     level_above: bool = False,
 ) -> "pd.DataFrame":
@@ -135,7 +138,7 @@ def segmented_terms(
     notes = undefined_breaks(design, scaled.pooled())
     n_groups = len(notes)
     estimate = np.full((n_groups, len(SEGMENTED_TERMS)), np.nan)
-    limits = {name: (estimate, estimate, estimate) for name in intervals}
+    limits = dict.fromkeys(intervals, (estimate, estimate, estimate))
     if len(scaled.x) >= MINIMUM_DOSES:
         estimate = two_phase_statistic(scaled.x, scaled.dose_weights, level_above)(scaled.pooled(), design.weights)
         limits = _limits(scaled, design, resamples, conf_level, intervals)
@@ -151,7 +154,7 @@ def segmented_terms(
 
 def method_name(interval: str) -> str:
     """Return the name of a kind of interval as results give it."""
-    return f"bootstrap {interval}" if interval in ("percentile", "bca") else interval
+    return f"bootstrap {interval}" if interval in RESAMPLED else interval
 
 
 def two_phase_statistic(x: Floats, dose_weights: Floats, level_above: bool = False) -> Statistic:
@@ -200,6 +203,11 @@ def undefined_breaks(design: BreakDesign, pooled: Floats) -> list[str]:
     ]  # fmt: skip
 
 
+def undefined_break(design: BreakDesign, curve: Floats) -> str:
+    """Say why the break of a mean curve is undefined, or nothing if it is not."""
+    return undefined_breaks(design, curve[None])[0]
+
+
 def _limits(
     curves: DocumentCurves, design: BreakDesign, resamples: Resamples, conf_level: float, intervals: Sequence[str]
 ) -> dict[str, tuple[Floats, Floats, Floats]]:
@@ -207,7 +215,7 @@ def _limits(
     found: dict[str, tuple[Floats, Floats, Floats]] = {}
     resampled: Interval | None = None
     for name in intervals:
-        if name in ("percentile", "bca"):
+        if name in RESAMPLED:
             statistic = two_phase_statistic(curves.x, curves.dose_weights, design.level_above)
             resampled = resampled or bootstrap(curves, statistic, resamples, conf_level)
             found[name] = (resampled.std_error, *getattr(resampled, name))
@@ -248,6 +256,7 @@ def _as_doses(terms: "pd.DataFrame", scale: str) -> "pd.DataFrame":
 
 def _interval_note(interval: str, conf_level: float, n_boot: int, seed: int, scale: str) -> str:
     how = {
+        "expanded": f"expanded percentile intervals from {n_boot} resamples of documents (seed {seed})",
         "percentile": f"percentile intervals from {n_boot} resamples of documents (seed {seed})",
         "bca": f"bca intervals from {n_boot} resamples of documents (seed {seed})",
         "inversion": "interval of the break by inverting its t test over documents, the others by the delta method",

@@ -196,7 +196,7 @@ def test_fewer_than_four_documents_give_estimates_without_intervals_and_say_so(n
         ({"breaks": "many"}, "breaks='many'"),
         ({"breaks": 2, "interval": "bca"}, "breaks=2 allows neither"),
         ({"breaks": "bic", "level_above": True}, "breaks='bic' allows neither"),
-        ({"interval": "basic"}, "interval='basic' is not known; allowed: percentile, bca, inversion, wald"),
+        ({"interval": "basic"}, "interval='basic' is not known; allowed: expanded, percentile, bca, inversion, wald"),
         ({"scale": "root"}, "scale='root' is not known; allowed: linear, log"),
         ({"n_boot": 0}, "n_boot"),
         ({"n_boot": 1}, "n_boot"),
@@ -210,13 +210,13 @@ def test_an_argument_that_is_not_allowed_is_named(options: dict[str, Any], why: 
         fitted(noisy_frame(0), **options)
 
 
-@pytest.mark.parametrize("interval", ["percentile", "bca", "inversion", "wald"])
+@pytest.mark.parametrize("interval", ["expanded", "percentile", "bca", "inversion", "wald"])
 def test_every_kind_of_interval_holds_the_estimates_and_says_what_it_is(interval: str) -> None:
     result = fitted(noisy_frame(4, n_documents=40), interval=interval, n_boot=200)
     terms = result.tidy()
     assert (terms["conf_low"] < terms["estimate"]).all()
     assert (terms["estimate"] < terms["conf_high"]).all()
-    said = {"inversion": "inverting", "wald": "delta method"}.get(interval, f"{interval} intervals from 200 resamples")
+    said = {"inversion": "inverting", "wald": "delta method"}.get(interval, f"95% {interval} ")
     assert said in result.notes[0]
 
 
@@ -268,7 +268,9 @@ def test_several_breaks_and_how_their_number_was_chosen() -> None:
         chosen = fitted(frame_of(curves, DOSES), breaks=criterion)
         number = int(chosen.tidy()["term"].str.startswith("threshold").sum())
         assert number >= 2
-        assert chosen.notes[1] == f"Number of breaks by {criterion.upper()} (all: {number}); intervals take it for given."
+        assert (
+            chosen.notes[1] == f"Number of breaks by {criterion.upper()} (all: {number}); intervals take it for given."
+        )
         pd.testing.assert_frame_equal(chosen.tidy(), fitted(frame_of(curves, DOSES), breaks=number).tidy())
 
 
@@ -277,7 +279,7 @@ def test_the_result_says_what_was_done_and_draws_the_break() -> None:
 
     result = fitted(noisy_frame(12, n_documents=5, sizes=(1, 2)), n_boot=30, seed=9)
     assert (result.n_documents, result.n_prompts) == (5, 7)
-    assert result.notes == ("95% percentile intervals from 30 resamples of documents (seed 9).",)
+    assert result.notes == ("95% expanded percentile intervals from 30 resamples of documents (seed 9).",)
     ax = Figure().subplots()
     result.plot(ax)
     curve, mark = ax.lines
