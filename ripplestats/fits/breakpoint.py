@@ -163,10 +163,11 @@ class BreakDesign:
         """
         knots, x = self.x[1:-1, None], self.x[None]
         if self.level_above:
-            return np.minimum(x, knots), -1.0 * (x > knots)
+            return np.minimum(x, knots), -(x > knots).astype(np.float64)
         lower = (np.arange(1, len(self.x) - 1) < len(self.x) / 2)[:, None]
         h: Floats = np.where(lower, np.maximum(knots - x, 0.0), np.maximum(x - knots, 0.0))
-        g: Floats = np.where(lower, -1.0 * (x <= knots), 1.0 * (x > knots))
+        above = (x > knots).astype(np.float64)
+        g: Floats = np.where(lower, above - 1.0, above)
         return h, g
 
     @cached_property
