@@ -88,7 +88,8 @@ def bootstrap(curves: DocumentCurves, statistic: Statistic, resamples: Resamples
     Returns:
         Percentile intervals, plain and expanded, and bias-corrected accelerated ones (Efron 1987, eqs 6.3 and 7.3) of
         shape groups (× m). The expanded ones (Hesterberg 2015, Am. Stat. 69:371, section 5.3) take the quantiles at
-        Φ(±t·√(D/(D − 1))), t of D − 1 degrees of freedom, for the plain ones are too narrow with few documents.
+        Φ(±t·√(n/(n − 1))), t of n − 1 degrees of freedom and n the effective number of documents, for the plain ones
+        are too narrow with few documents.
         Replicates where the statistic is undefined are left out, and their share is reported.
     """
     estimate = of_pooled(curves, statistic)
@@ -106,7 +107,8 @@ def bootstrap(curves: DocumentCurves, statistic: Statistic, resamples: Resamples
         mean = np.where(defined, replicates, 0.0).sum(axis=0) / counts
         squares = np.where(defined, replicates - mean, 0.0) ** 2
         std_error = np.where(counts > 1, np.sqrt(squares.sum(axis=0) / (counts - 1)), np.nan)
-    n = curves.n_documents
+    # Documents of unequal weight tell as much as fewer equal ones (Kish 1965, section 8.2).
+    n = curves.weights.sum() ** 2 / (curves.weights**2).sum()
     wider = float(stats.norm.sf(np.sqrt(n / (n - 1)) * stats.t.isf(alpha, n - 1)))
     plain, expanded = (_quantiles(values, _both_tails(one, estimate)) for one in (alpha, wider))
     bca = _quantiles(values, _bca_levels(values, estimate, left_out, alpha))

@@ -139,7 +139,7 @@ def core_terms(
                 rows += [(group, method_name(name), share, term, *[np.nan] * 6, why) for term, share in keys]
         return pd.DataFrame(rows, columns=["group", "method", "share", *TERMS])
     estimate = of_pooled(curves, core_statistic(curves, weights, np.array(shares)))
-    for name, (error, low, high) in _limits(curves, weights, resamples, conf_level, shares, intervals).items():
+    for name, (error, low, high) in _limits(curves, estimate, weights, resamples, conf_level, shares, intervals).items():
         for i, group in enumerate(curves.groups):
             why = _undefined(low[i, 0], high[i, 0])
             for j, (term, share) in enumerate(keys):
@@ -174,6 +174,7 @@ def _check_arguments(shares: tuple[float, ...], plateau: tuple[float, float], cu
 
 def _limits(
     curves: DocumentCurves,
+    estimate: Floats,
     weights: Floats,
     resamples: Resamples,
     conf_level: float,
@@ -191,7 +192,7 @@ def _limits(
         level, moved = curves.influences(weights)
         error = np.sqrt((moved**2).sum(axis=0) * n / max(n - 1, 1))
         half = stats.t.isf((1 - conf_level) / 2, n - 1) * error if n >= MINIMUM_DOCUMENTS else np.nan * error
-        low, high = core_interval(curves, weights, np.array(shares), conf_level)
+        low, high = core_interval(curves, estimate[:, 1:], weights, np.array(shares), conf_level)
         limits[name] = (found.std_error, np.column_stack([level - half, low]), np.column_stack([level + half, high]))
     return limits
 

@@ -1,7 +1,7 @@
 """Intervals by inverting a test: the doses at which a linear contrast of the mean curve is not told from zero.
 
 Both quantities are roots of linear contrasts, for which the t test over documents keeps its size with few documents and
-without a model of the errors. A set so accepted need not be an interval; the hull of it is what is reported.
+without a model of the errors. A set so accepted need not be an interval.
 
 - The break ψ of the best two-phase line is where the slope of its residual sum of squares changes sign. At a trial ψ
   that slope is proportional to Σ w·r·1(x > ψ), with r the residuals of the line bent at ψ: linear in the curve.
@@ -46,34 +46,51 @@ def break_interval(curves: DocumentCurves, design: BreakDesign, conf_level: floa
 
 
 def core_interval(
-    curves: DocumentCurves, plateau: Floats, shares: Floats, conf_level: float = 0.95
+    curves: DocumentCurves, estimates: Floats, plateau: Floats, shares: Floats, conf_level: float = 0.95
 ) -> tuple[Floats, Floats]:
-    """Return limits of the core fractions, groups × shares: the doses where the mean curve may reach its level.
+    """Return limits of the core fractions, groups × shares: the doses around the estimate where the curve may be at its level.
+
+    Of the accepted doses only the run that holds the estimate counts: farther ones are where noise crosses the level
+    once more, and simulated coverage does without them.
 
     Args:
         curves: documents' mean curves.
+        estimates: the core fractions, groups × shares; NaN gives NaN.
         plateau: weights of the doses in the plateau.
         shares: shares of the plateau.
         conf_level: of the intervals.
     """
     from_zero = curves.x if curves.x[0] == 0 else np.append(0.0, curves.x)
-    trials = from_zero[:-1, None] + np.linspace(0, 1, _TRIALS) * np.diff(from_zero)[:, None]
+    steps = np.linspace(0, 1, _TRIALS)[:-1]
+    trials = np.append((from_zero[:-1, None] + steps * np.diff(from_zero)[:, None]).ravel(), from_zero[-1])
     # The curve starts in (0, 0): a first dose above zero is the end of a line from there.
-    at = np.stack(
-        [np.interp(trials.ravel(), np.append(0.0, curves.x), np.append(0.0, unit)) for unit in np.eye(len(curves.x))]
-    )
-    shape = (len(curves.groups), len(shares))
-    low, high = np.full(shape, np.nan), np.full(shape, np.nan)
+    at = np.stack([np.interp(trials, np.append(0.0, curves.x), np.append(0.0, unit)) for unit in np.eye(len(curves.x))])
+    low, high = np.full(estimates.shape, np.nan), np.full(estimates.shape, np.nan)
     if curves.n_documents < MINIMUM_DOCUMENTS:
         return low, high
     critical = stats.t.isf((1 - conf_level) / 2, curves.n_documents - 1)
-    for i in range(shape[0]):
-        for j, share in enumerate(shares):
-            estimate, error = _contrasts(curves, i, at.T - share * plateau)
-            accepted = _accepted(trials, _ratio(estimate, error).reshape(trials.shape), critical)
-            if len(accepted):
-                low[i, j], high[i, j] = accepted.min(), accepted.max()
+    for i, j in np.argwhere(np.isfinite(estimates)):
+        contrast, error = _contrasts(curves, i, at.T - shares[j] * plateau)
+        low[i, j], high[i, j] = _run(trials, _ratio(contrast, error), critical, estimates[i, j])
     return low, high
+
+
+def _run(trials: Floats, t: Floats, critical: float, estimate: float) -> tuple[float, float]:
+    """Return the ends of the run of accepted trials around an estimate, t taken for a line between trials."""
+    start = int(np.abs(trials - estimate).argmin())
+    rejected = np.flatnonzero(np.abs(t) > critical)
+    before, after = rejected[rejected < start], rejected[rejected > start]
+    ends = []
+    for outside, inward, end in ((before[-1:], 1, 0), (after[:1], -1, -1)):
+        if not len(outside):
+            ends.append(float(trials[end]))
+            continue
+        out = int(outside[0])
+        limit = np.copysign(critical, t[out])
+        share = (limit - t[out]) / (t[out + inward] - t[out]) if np.isfinite(t[out]) and out + inward != start else 1.0
+        share = min(max(share, 0.0), 1.0) if np.isfinite(share) else 1.0
+        ends.append(float(trials[out] + share * (trials[out + inward] - trials[out])))
+    return min(ends[0], estimate), max(ends[1], estimate)
 
 
 def _accepted(trials: Floats, t: Floats, critical: float) -> Floats:

@@ -53,8 +53,8 @@ def test_intervals_hold_the_estimate_and_grow_with_the_level(seed: int) -> None:
     assert lower <= low <= at <= high <= higher
     plateau = plateau_weights(curves.x)
     assert plateau is not None
-    inner, outer = core_interval(curves, plateau, SHARES, 0.8), core_interval(curves, plateau, SHARES, 0.99)
     estimate = core_statistic(curves, plateau, SHARES)(curves.pooled())[:, 1:]
+    inner, outer = (core_interval(curves, estimate, plateau, SHARES, level) for level in (0.8, 0.99))
     assert (outer[0] <= inner[0]).all()
     assert (inner[0] <= estimate).all()
     assert (estimate <= inner[1]).all()
@@ -65,11 +65,13 @@ def test_the_core_interval_is_where_the_t_test_does_not_reject() -> None:
     curves = curves_of(4)
     plateau = plateau_weights(curves.x)
     assert plateau is not None
-    limit = core_interval(curves, plateau, np.array([0.5]))[1][0, 0]
+    share = np.array([0.5])
+    estimate = core_statistic(curves, plateau, share)(curves.pooled())[:, 1:]
+    limit = core_interval(curves, estimate, plateau, share)[1][0, 0]
     at = np.array([np.interp(limit, np.append(0, curves.x), np.append(0, unit)) for unit in np.eye(len(curves.x))])
-    estimate, moved = curves.influences(at - 0.5 * plateau)
+    contrast, moved = curves.influences(at - 0.5 * plateau)
     n = curves.n_documents
-    t = estimate[0] / np.sqrt((moved**2).sum() * n / (n - 1))
+    t = contrast[0] / np.sqrt((moved**2).sum() * n / (n - 1))
     # Between trial doses t is taken for a line.
     assert t == pytest.approx(stats.t.isf(0.025, n - 1), rel=1e-2)
 
@@ -106,4 +108,4 @@ def test_three_documents_have_no_interval() -> None:
     assert np.isnan(limits(curves)).all()
     plateau = plateau_weights(curves.x)
     assert plateau is not None
-    assert np.isnan(core_interval(curves, plateau, SHARES)).all()
+    assert np.isnan(core_interval(curves, np.full((1, 2), 0.02), plateau, SHARES)).all()
