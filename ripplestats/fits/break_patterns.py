@@ -10,7 +10,7 @@ A segment holds at least two doses, those at its ends included; for one break th
 """
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import combinations, product
 from typing import Literal
 
@@ -94,7 +94,7 @@ class SeveralBreaksDesign:
 
     @cached_property
     def _families(self) -> tuple[_Family, ...]:
-        return tuple(map(self._family, product((False, True), repeat=self.n_breaks)))
+        return _families(tuple(self.x.tolist()), tuple(self.weights.tolist()), self.n_breaks)
 
     @cached_property
     def _line(self) -> Floats:
@@ -111,7 +111,8 @@ class SeveralBreaksDesign:
             columns += [(beyond > 0).astype(np.float64)] * is_free + [np.maximum(beyond, 0.0)]
         return np.stack(columns, axis=2) * np.sqrt(self.weights)[:, None]
 
-    def _family(self, free: tuple[bool, ...]) -> _Family:
+    def family(self, free: tuple[bool, ...]) -> _Family:
+        """Return the patterns in which just these breaks are free."""
         inner = range(1, len(self.x) - 1)
         chosen = list(combinations(inner, self.n_breaks))
         places = np.array(chosen, np.intp).reshape(len(chosen), self.n_breaks)
@@ -157,7 +158,11 @@ class SeveralBreaksDesign:
         terms = coefficients[:, :, 0]
         changes = terms[:, _positions(family.free, "hinge")]
         breaks = self.x[places]
-        breaks[:, free] -= terms[:, _positions(family.free, "step")] / changes[:, free]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            beyond = -terms[:, _positions(family.free, "step")] / changes[:, free]
+        # Inside the interval by choice; a curve of nothing but rounding may say otherwise here.
+        gaps = (self.x[np.minimum(places + 1, len(self.x) - 1)] - breaks)[:, free]
+        breaks[:, free] += np.clip(np.nan_to_num(beyond), 0.0, gaps)
         slopes = np.column_stack([terms[:, 1:2], changes]).cumsum(axis=1)
         intercept = terms[:, :1] - terms[:, 1:2] * self.x.mean()
         return breaks, intercept, slopes, (residuals**2).sum(axis=1, keepdims=True)
@@ -167,3 +172,10 @@ def _positions(free: tuple[bool, ...], kind: Literal["step", "hinge"]) -> list[i
     """Return which columns of a design are the steps (of free breaks) or the hinges (of all breaks)."""
     hinges = (2 + np.arange(len(free)) + np.cumsum(np.array(free, np.intp))).tolist()
     return hinges if kind == "hinge" else [place - 1 for place, is_free in zip(hinges, free, strict=True) if is_free]
+
+
+@lru_cache(maxsize=8)
+def _families(x: tuple[float, ...], weights: tuple[float, ...], n_breaks: int) -> tuple[_Family, ...]:
+    """Keep the patterns of the latest designs: a run fits many arms and metrics on one grid of doses."""
+    design = SeveralBreaksDesign(np.array(x), np.array(weights), n_breaks)
+    return tuple(map(design.family, product((False, True), repeat=n_breaks)))

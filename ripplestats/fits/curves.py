@@ -104,6 +104,17 @@ class DocumentCurves:
         moved: Floats = (share * (self.values - mean) * dose_weights).sum(axis=2)
         return (mean * dose_weights).sum(axis=1), moved
 
+    def covariances(self) -> Floats:
+        """Return covariance matrices of the mean curves, robust to clusters: groups × R × R.
+
+        From documents' weighted deviations (Liang & Zeger 1986, Biometrika 73:13), with the factor D/(D − 1).
+        """
+        counts = self.weights[:, None, None] if self.counts is None else self.counts
+        deviations = (counts / counts.sum(axis=0) * (self.values - self.pooled())).transpose(1, 2, 0)
+        n = self.n_documents
+        covariances: Floats = deviations @ deviations.swapaxes(1, 2) * (n / max(n - 1, 1))
+        return covariances
+
     def with_mean_of(self, groups: Sequence[Hashable], name: Hashable) -> "DocumentCurves":
         """Return the curves with one more group, the plain mean of some of the groups, put first."""
         if self.counts is not None:

@@ -14,14 +14,12 @@ def break_standard_errors(curves: DocumentCurves, design: BreakDesign, fit: Brea
     each parameter moves by a linear contrast of the mean curve. It takes the break to lie inside an interval of the
     doses and the slopes to differ; near a dose or for a weak break it is too small, and it is given for comparison.
     """
-    n_groups, n = len(curves.groups), curves.n_documents
-    errors = np.full((n_groups, 4), np.nan)
-    if n < MINIMUM_DOCUMENTS:
+    errors = np.full((len(curves.groups), 4), np.nan)
+    if curves.n_documents < MINIMUM_DOCUMENTS:
         return errors
-    contrasts = np.stack([_parameter_contrasts(design, fit, i) for i in range(n_groups)])
-    for term in range(4):
-        moved = curves.influences(contrasts[:, term])[1]
-        errors[:, term] = np.sqrt((moved**2).sum(axis=0) * n / (n - 1))
+    for i, covariance in enumerate(curves.covariances()):
+        contrasts = _parameter_contrasts(design, fit, i)
+        errors[i] = np.sqrt(((contrasts @ covariance) * contrasts).sum(axis=1))
     return errors
 
 

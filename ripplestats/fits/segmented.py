@@ -91,10 +91,12 @@ def segmented(
         terms = segmented_terms(curves, resamples, conf_level, (interval,), scale, level_above).drop(columns="method")
         chosen: tuple[str, ...] = ()
     else:
-        if level_above or interval not in ("expanded", "percentile"):
-            raise InputError(f"breaks={breaks!r} allows neither level_above nor interval={interval!r}, only percentile")
-        interval = "percentile"
-        found = several_breaks(on_scale(curves, scale), breaks, resamples, conf_level, rng)
+        if level_above or interval not in RESAMPLED:
+            raise InputError(
+                f"breaks={breaks!r} goes neither with level_above nor with interval={interval!r}; "
+                f"allowed: {', '.join(RESAMPLED)}"
+            )
+        found = several_breaks(on_scale(curves, scale), breaks, resamples, conf_level, rng, interval=interval)
         terms = _as_doses(found.terms, scale)
         numbers = ", ".join(f"{group}: {number}" for group, number in zip(curves.groups, found.n_breaks, strict=True))
         chosen = (f"Number of breaks by {str(breaks).upper()} ({numbers}); intervals take it for given.",) * (
@@ -251,6 +253,10 @@ def _as_doses(terms: "pd.DataFrame", scale: str) -> "pd.DataFrame":
     for name in ("estimate", "conf_low", "conf_high"):
         terms.loc[breaks, name] = np.exp(terms.loc[breaks, name])
     terms.loc[breaks, "std_error"] *= terms.loc[breaks, "estimate"]
+    # The reason of an undefined break names its place.
+    terms["note"] = terms["note"].str.replace(
+        r"\((-?[\d.e-]+)\)$", lambda found: f"({np.exp(float(found[1])):.3g})", regex=True
+    )
     return terms
 
 

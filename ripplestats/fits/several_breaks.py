@@ -8,7 +8,7 @@ import numpy as np
 from scipy import stats
 
 from ripplestats.errors import InputError
-from ripplestats.fits.bootstrap import MINIMUM_DOCUMENTS, Resamples, bootstrap
+from ripplestats.fits.bootstrap import MINIMUM_DOCUMENTS, RESAMPLED, Resamples, bootstrap, check_intervals
 from ripplestats.fits.break_number import MAXIMUM_BREAKS, NOTHING, bic_scores, held_out_errors, variation
 from ripplestats.fits.break_patterns import SeveralBreaksDesign, minimum_doses
 from ripplestats.fits.curves import DocumentCurves, Floats
@@ -37,6 +37,7 @@ def several_breaks(
     resamples: Resamples | None = None,
     conf_level: float = 0.95,
     rng: np.random.Generator | None = None,
+    interval: str = "percentile",
 ) -> SeveralBreaks:
     """Fit the continuous line with several breaks to the mean curve of each group.
 
@@ -44,20 +45,22 @@ def several_breaks(
         curves: documents' mean curves; balanced.
         n_breaks: 0 to 3, or how to choose it for each group: ``bic`` (see ``bic_scores``) or ``cv`` (see
             ``held_out_errors``).
-        resamples: of documents, for percentile intervals of the ordered breaks and of the slopes; None for none. The
-            intervals hold the number of breaks fixed, also where it was chosen.
+        resamples: of documents, for intervals of the ordered breaks and of the slopes; None for none. The intervals
+            hold the number of breaks fixed, also where it was chosen.
         conf_level: of the intervals.
         rng: draws the folds of ``cv``.
+        interval: ``percentile``, ``expanded`` or ``bca``.
 
     Returns:
         Terms that are NaN with a note where the breaks cannot be told, the numbers of breaks, and the scores.
 
     Raises:
-        InputError: the number is not allowed, the design is not balanced, or ``cv`` has no generator or too few
+        InputError: the number or the interval is not allowed, the design is not balanced, or ``cv`` has no generator or too few
             documents.
     """
     import pandas as pd
 
+    check_intervals((interval,), RESAMPLED)
     if curves.counts is not None:
         raise InputError("several breaks need a balanced frame: every document with every group and dose")
     choice = None
@@ -73,13 +76,15 @@ def several_breaks(
     for number in sorted(set(numbers)):
         members = [i for i, one in enumerate(numbers) if one == number]
         some = replace(curves, values=curves.values[:, members], groups=tuple(curves.groups[i] for i in members))
-        parts.append(_terms(some, number, resamples, conf_level))
+        parts.append(_terms(some, number, resamples, conf_level, interval))
     order = {group: i for i, group in enumerate(curves.groups)}
     terms = pd.concat(parts).sort_values("group", key=lambda names: names.map(order), kind="stable")
     return SeveralBreaks(terms.reset_index(drop=True), numbers, choice)
 
 
-def _terms(curves: DocumentCurves, number: int, resamples: Resamples | None, conf_level: float) -> "pd.DataFrame":
+def _terms(
+    curves: DocumentCurves, number: int, resamples: Resamples | None, conf_level: float, interval: str
+) -> "pd.DataFrame":
     import pandas as pd
 
     names = (
@@ -95,7 +100,7 @@ def _terms(curves: DocumentCurves, number: int, resamples: Resamples | None, con
         estimate = statistic(pooled)
         if resamples is not None:
             found = bootstrap(curves, statistic, resamples, conf_level)
-            error, (low, high) = found.std_error, found.percentile
+            error, (low, high) = found.std_error, getattr(found, interval)
     rows: list[tuple[Hashable, ...]] = []
     for i, group in enumerate(curves.groups):
         for j, term in enumerate(names):

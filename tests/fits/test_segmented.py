@@ -194,8 +194,8 @@ def test_fewer_than_four_documents_give_estimates_without_intervals_and_say_so(n
     [
         ({"breaks": 4}, "breaks=4"),
         ({"breaks": "many"}, "breaks='many'"),
-        ({"breaks": 2, "interval": "bca"}, "breaks=2 allows neither"),
-        ({"breaks": "bic", "level_above": True}, "breaks='bic' allows neither"),
+        ({"breaks": 2, "interval": "wald"}, "breaks=2 goes neither .* allowed: expanded, percentile, bca"),
+        ({"breaks": "bic", "level_above": True}, "breaks='bic' goes neither with level_above"),
         ({"interval": "basic"}, "interval='basic' is not known; allowed: expanded, percentile, bca, inversion, wald"),
         ({"scale": "root"}, "scale='root' is not known; allowed: linear, log"),
         ({"n_boot": 0}, "n_boot"),
@@ -229,6 +229,14 @@ def test_on_a_log_scale_the_break_is_that_of_the_line_on_the_logarithm(interval:
     np.testing.assert_allclose(found.loc[0, limits].astype(float), np.exp(expected.loc[0, limits].astype(float)))
     np.testing.assert_allclose(found.loc[1:, NUMBERS].astype(float), expected.loc[1:, NUMBERS].astype(float))
     assert found.loc[0, "std_error"] == pytest.approx(expected.loc[0, "std_error"] * found.loc[0, "estimate"])
+
+
+@pytest.mark.parametrize("breaks", [1, 2])
+def test_on_a_log_scale_the_edge_is_named_as_a_dose(breaks: int) -> None:
+    levels = np.random.default_rng(0).gamma(9, 1 / 9, (8, 1))
+    steps = levels * np.array([0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0])
+    terms = fitted(frame_of(steps, np.geomspace(0.1, 0.8, 8)), scale="log", breaks=breaks).tidy()
+    assert terms["note"].str.contains(r"edge of the grid \(0\.135\)|fewer breaks").all()
 
 
 def test_a_dose_of_zero_has_no_logarithm() -> None:
