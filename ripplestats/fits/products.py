@@ -43,12 +43,12 @@ class CrossProducts:
     @property
     def n_layers(self) -> int:
         """Number of crossed layers; 1 where there are none."""
-        return max(self.within.shape[0] - 1, 1)
+        return max(len(self.within) - 1, 1)
 
     @property
     def n_doses(self) -> int:
         """Rows of a curve."""
-        return self.within.shape[1]
+        return len(self.within[0])
 
     def merged(self, other: "CrossProducts") -> "CrossProducts":
         """Return the cross-products of both sets of documents; no document may be in both."""
