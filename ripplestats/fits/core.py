@@ -21,7 +21,7 @@ from ripplestats.fits.bootstrap import (
 from ripplestats.fits.curves import DocumentCurves, Floats, document_curves
 from ripplestats.fits.inversion import core_interval
 from ripplestats.fits.result import TERMS, FitResult
-from ripplestats.fits.saturation import PLATEAU, first_dose_reaching, isotonic, plateau_weights
+from ripplestats.fits.saturation import PLATEAU, isotonic_dose_reaching, plateau_weights
 from ripplestats.fits.saturation_curves import MODELS, saturation_terms
 from ripplestats.fits.segmented import method_name
 from ripplestats.rendering.charts import draw_curves
@@ -154,8 +154,8 @@ def core_statistic(curves: DocumentCurves, weights: Floats, shares: Floats) -> S
 
     def statistic(rows: Floats, dose_weights: Floats | None = None) -> Floats:
         level = rows @ weights
-        fitted = isotonic(rows, curves.dose_weights if dose_weights is None else dose_weights)
-        doses = first_dose_reaching(fitted, curves.x, level[:, None] * shares)
+        weights_used = curves.dose_weights if dose_weights is None else dose_weights
+        doses = isotonic_dose_reaching(rows, weights_used, curves.x, level[:, None] * shares)
         return np.column_stack([level, doses])
 
     return statistic

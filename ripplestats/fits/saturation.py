@@ -9,6 +9,7 @@ PLATEAU = (0.1, 0.9)
 #: A grid that covers less than this share of the plateau's doses leaves it undefined.
 _LEAST_COVER = 0.5
 _CURVES_AT_ONCE = 4096
+_ROUNDING = 1e-13
 
 
 def plateau_weights(x: Floats, doses: tuple[float, float] = PLATEAU) -> Floats | None:
@@ -59,6 +60,45 @@ def isotonic(curves: Floats, weights: Floats) -> Floats:
 
 def _from_zero(values: Floats) -> Floats:
     return np.concatenate([np.zeros((len(values), 1)), values.cumsum(axis=1)], axis=1)
+
+
+def isotonic_dose_reaching(curves: Floats, weights: Floats, x: Floats, levels: Floats) -> Floats:
+    """Return ``first_dose_reaching`` of the isotonic fits, without the fits.
+
+    The isotonic fit is at least c from the dose after the one up to which Σ w·(y − c) is least (Barlow et al. 1972, its
+    cumulative sum diagram); the blocks on either side of that point are all that the line between doses needs.
+
+    Args:
+        curves: n × doses.
+        weights: of the doses, R, or n × R.
+        x: the doses, all positive unless the first is 0.
+        levels: n × shares.
+    """
+    weights = np.broadcast_to(weights, curves.shape)
+    sums, masses = _from_zero(curves * weights), _from_zero(weights)
+    places = np.arange(curves.shape[1] + 1)
+    found = np.full(levels.shape, np.nan)
+    from_zero = x[0] > 0
+    before = np.concatenate([[0.0], x]) if from_zero else np.concatenate([[x[0]], x])
+    for share, level in enumerate(levels.T):
+        gain = sums - level[:, None] * masses
+        # The first of equal ones, also where they are equal but for rounding: a block may lie at the level exactly.
+        rounding = _ROUNDING * np.abs(gain).max(axis=1, keepdims=True)
+        start = (gain <= gain.min(axis=1, keepdims=True) + rounding).argmax(axis=1)
+        reached = (start < len(x)) & (level > 0)
+        rows = np.flatnonzero(reached)
+        cut = start[rows]
+        high_sums, high_masses = sums[rows] - sums[rows, cut][:, None], masses[rows] - masses[rows, cut][:, None]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            means = high_sums / high_masses
+        above = np.where(places > cut[:, None], means, np.inf).min(axis=1)
+        below = np.where(places < cut[:, None], means, -np.inf).max(axis=1)
+        below = np.maximum(below, 0.0)
+        step = np.divide(level[rows] - below, above - below, out=np.ones_like(above), where=above > below)
+        dose = before[cut] + step * (x[cut] - before[cut])
+        # Without a line from (0, 0), the first dose is where a curve starts.
+        found[rows, share] = dose if from_zero else np.where(cut == 0, x[0], dose)
+    return found
 
 
 def first_dose_reaching(curves: Floats, x: Floats, levels: Floats) -> Floats:

@@ -70,8 +70,8 @@ def segmented(
         seed: of the resampling.
         conf_level: of the intervals.
         interval: ``expanded`` (percentile, widened for few documents: it covers best), ``percentile``, ``bca``,
-            ``inversion`` (of the test that the residual sum of squares is level at ψ; the other terms by the delta
-            method) or ``wald`` (delta method, t with documents − 1 degrees of freedom).
+            ``inversion`` (of the test that the residual sum of squares is level at ψ; the other terms are
+            ``expanded``) or ``wald`` (delta method, t with documents − 1 degrees of freedom).
 
     Returns:
         Terms ``threshold``, ``intercept``, ``slope_below``, ``slope_above`` for each group (with several breaks
@@ -217,19 +217,20 @@ def _limits(
     found: dict[str, tuple[Floats, Floats, Floats]] = {}
     resampled: Interval | None = None
     for name in intervals:
-        if name in RESAMPLED:
-            statistic = two_phase_statistic(curves.x, curves.dose_weights, design.level_above)
-            resampled = resampled or bootstrap(curves, statistic, resamples, conf_level)
-            found[name] = (resampled.std_error, *getattr(resampled, name))
+        if name == "wald":
+            fit = design.fit(curves.pooled())
+            error = break_standard_errors(curves, design, fit)
+            half = stats.t.isf((1 - conf_level) / 2, max(curves.n_documents - 1, 1)) * error
+            centre = np.column_stack([fit.breakpoint, fit.intercept, fit.slope_below, fit.slope_above])
+            found[name] = (error, centre - half, centre + half)
             continue
-        fit = design.fit(curves.pooled())
-        error = break_standard_errors(curves, design, fit)
-        half = stats.t.isf((1 - conf_level) / 2, max(curves.n_documents - 1, 1)) * error
-        centre = np.column_stack([fit.breakpoint, fit.intercept, fit.slope_below, fit.slope_above])
-        low, high = centre - half, centre + half
+        statistic = two_phase_statistic(curves.x, curves.dose_weights, design.level_above)
+        resampled = resampled or bootstrap(curves, statistic, resamples, conf_level)
+        low, high = resampled.expanded if name == "inversion" else getattr(resampled, name)
         if name == "inversion":
-            low[:, 0], high[:, 0] = break_interval(curves, design, conf_level)
-        found[name] = (error, low, high)
+            inverted = break_interval(curves, design, conf_level)
+            low, high = (np.column_stack([one, rest[:, 1:]]) for one, rest in zip(inverted, (low, high), strict=True))
+        found[name] = (resampled.std_error, low, high)
     return found
 
 
@@ -265,7 +266,8 @@ def _interval_note(interval: str, conf_level: float, n_boot: int, seed: int, sca
         "expanded": f"expanded percentile intervals from {n_boot} resamples of documents (seed {seed})",
         "percentile": f"percentile intervals from {n_boot} resamples of documents (seed {seed})",
         "bca": f"bca intervals from {n_boot} resamples of documents (seed {seed})",
-        "inversion": "interval of the break by inverting its t test over documents, the others by the delta method",
+        "inversion": "interval of the break by inverting its t tests over documents, the others expanded percentile "
+        f"intervals from {n_boot} resamples (seed {seed})",
         "wald": "intervals by the delta method, clustered by documents",
     }[interval]
     return f"{conf_level:.0%} {how}." + (" The line is on the logarithm of the dose." if scale == "log" else "")

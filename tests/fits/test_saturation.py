@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.optimize import isotonic_regression
 
 from ripplestats.fits import saturation
-from ripplestats.fits.saturation import first_dose_reaching, isotonic, plateau_weights
+from ripplestats.fits.saturation import first_dose_reaching, isotonic, isotonic_dose_reaching, plateau_weights
 from tests.fits.frames import CHECKED, DOSES
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -136,3 +136,18 @@ def test_a_level_reached_at_dose_zero_needs_no_neurons() -> None:
     # Curves that do not pass through (0, 0): the first dose at which the level is reached is 0, not a negative one.
     found = first_dose_reaching(np.array([[1.0, 2.0], [1.0, 1.0]]), np.array([0.0, 0.5]), np.array([[0.5], [0.5]]))
     np.testing.assert_array_equal(found, [[0.0], [0.0]])
+
+
+@CHECKED
+@given(st.integers(0, 10_000), st.booleans(), st.booleans())
+def test_the_dose_is_that_of_the_isotonic_fit(seed: int, starts_at_zero: bool, own_weights: bool) -> None:
+    rng = np.random.default_rng(seed)
+    x = np.sort(rng.uniform(0.001, 1, 12))
+    if starts_at_zero:
+        x[0] = 0.0
+    curves = np.cumsum(rng.normal(0.1, 0.5, (200, 12)), axis=1).round(rng.integers(0, 3))
+    weights = rng.uniform(0.5, 2, (200, 12) if own_weights else 12)
+    levels = rng.uniform(-0.5, 2, (200, 3)).round(1)
+    # A level is reached where the fit is, rounding apart; the fit by other sums may miss a tie.
+    expected = first_dose_reaching(isotonic(curves, weights) * (1 + 1e-12), x, levels)
+    np.testing.assert_allclose(isotonic_dose_reaching(curves, weights, x, levels), expected, rtol=1e-9, atol=1e-12)
