@@ -13,7 +13,8 @@ import sys
 from pathlib import Path
 
 import ripplestats as rs
-from ripplestats.report.figures import draw_seed_dots, figure
+from ripplestats.fits.run_estimates import layer_curves
+from ripplestats.report.figures import draw_seed_dots, figure, mean_effects
 from ripplestats.report.wording import provenance
 
 SENTENCE = ("It was a dark and stormy", " night")
@@ -41,7 +42,7 @@ def main() -> int:
     table = effects.assign(percent=100 * effects["rate"]).pivot_table("delta_logprob", "layer", "percent")
     table.to_csv(out / "seed.csv", float_format="%.6g")
     with figure(out / "seed", f"{provenance(run.manifest)}; “{SENTENCE[0]}” → “{SENTENCE[1]}”", (7.0, 2.8)) as page:
-        draw_seed_dots(page, effects)
+        draw_seed_dots(page, mean_effects(layer_curves(effects, "delta_logprob")), len(prompts))
     clean = run.prompts().iloc[0]
     print(f"clean log-probability of {clean['target']!r}: {clean['clean_logprob']:.3f} (rank {clean['clean_rank']})")
     print(table.round(3).to_string())

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ripplestats.fits.run_estimates import estimate_run
+from ripplestats.fits.run_statistics import run_statistics
 from ripplestats.hypotheses.run_claims import claims
 from ripplestats.rendering.latex import latex_paragraphs
 from ripplestats.rendering.progress import progress
@@ -92,13 +93,15 @@ def sweep(
 def analyse(run: Run, *, n_boot: int = 2000, seed: int = 0) -> str:
     """Write estimates.csv, claims.csv, tables, figures and summary.txt of a run, from its files alone; return the summary."""
     started = time.monotonic()
-    estimates = estimate_run(run, n_boot=n_boot, seed=seed)
+    statistics = run_statistics(run)
+    curves = {cell: one.curves for cell, one in statistics.items()}
+    estimates = estimate_run(run, n_boot=n_boot, seed=seed, statistics=statistics)
     write_text(run.path / "estimates.csv", estimates.to_csv(index=False))
-    decided = claims(run, n_boot=n_boot, seed=seed)
+    decided = claims(curves, n_boot=n_boot, seed=seed)
     write_text(run.path / "claims.csv", decided.to_csv(index=False))
     with storing(run.path):
         write_tables(run, estimates, decided)
-        write_figures(run, estimates)
+        write_figures(run, curves, estimates)
     text = summarise(run, estimates, decided)
     write_text(run.path / "summary.txt", f"{text}\n")
     write_text(run.path / "tables" / "summary.tex", latex_paragraphs(text))

@@ -1,7 +1,12 @@
-"""Linear contrasts of documents' curves: estimate, cluster-robust standard error, t tests."""
+"""Linear contrasts of documents' curves: estimate, cluster-robust standard error, t or bootstrap-t tests.
+
+Documents differ much and to one side. At a nominal 5 % a one-sided t test on 30 documents with exponential levels rejects
+in 2 or 10 % of studies, after the skew's direction; with the bootstrap distribution of the studentised mean it is 4 and 6.
+"""
 
 from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from scipy import stats
@@ -9,53 +14,102 @@ from scipy import stats
 from ripplestats.fits.bootstrap import MINIMUM_DOCUMENTS
 from ripplestats.fits.curves import DocumentCurves, Floats
 
+#: A spread below this share of the size of the values is rounding.
+_ROUNDING = 1e-12
+_GROUPS_AT_ONCE = 32
+
 
 @dataclass(frozen=True)
 class Contrast:
-    """A weighted mean over documents, one a group; ``std_error`` is NaN where undefined."""
+    """A weighted mean over documents, one a group; ``std_error`` is NaN where undefined, 0 where documents are equal.
+
+    ``replicates`` (samples × groups) are studentised deviations of the bootstrap means, NaN where a sample has neither
+    deviation nor spread; without them tests and intervals are by the t distribution.
+    """
 
     groups: tuple[Hashable, ...]
     estimate: Floats
     std_error: Floats
     df: int
+    replicates: Floats | None = None
 
     def interval(self, conf_level: float) -> tuple[Floats, Floats]:
-        """Return the limits of the t interval."""
-        half = stats.t.isf((1 - conf_level) / 2, self.df) * self.std_error
-        return self.estimate - half, self.estimate + half
+        """Return the limits of the t interval, or of the bootstrap-t interval (Efron & Tibshirani 1993, eq. 12.22).
+
+        NaN where documents have no spread, as the p-values are.
+        """
+        low, high = self.critical_values((1 - conf_level) / 2)
+        error = np.where(self.std_error > 0, self.std_error, np.nan)
+        return self.estimate - high * error, self.estimate - low * error
 
     def greater_than(self, value: float) -> tuple[Floats, Floats]:
-        """Return t statistics and one-sided p-values of the null that the mean is not above ``value``."""
-        statistic = self._statistic(value)
-        return statistic, stats.t.sf(statistic, self.df)
+        """Return statistics and one-sided p-values of the null that the mean is not above ``value``."""
+        statistic = self.statistic(value)
+        return statistic, self._tail(statistic, 1)
+
+    def less_than(self, value: float) -> tuple[Floats, Floats]:
+        """Return statistics, large where the mean is low, and p-values of the null that it is not below ``value``."""
+        statistic = -self.statistic(value)
+        return statistic, self._tail(statistic, -1)
 
     def two_one_sided_tests(self, margin: float) -> tuple[Floats, Floats]:
         """Return the weaker statistic and p-value of the null that the mean is not within ± ``margin``.
 
         Schuirmann (1987), J. Pharmacokinet. Biopharm. 15:657.
         """
-        above, below = self._statistic(-margin), -self._statistic(margin)
-        weaker = np.minimum(above, below)
-        return weaker, stats.t.sf(weaker, self.df)
+        (above, p_above), (below, p_below) = self.greater_than(-margin), self.less_than(margin)
+        return np.where(p_above >= p_below, above, below), np.maximum(p_above, p_below)
 
-    def _statistic(self, value: float) -> Floats:
+    def statistic(self, value: float) -> Floats:
+        """Return (mean − ``value``) / standard error, NaN where the error is undefined or zero."""
         with np.errstate(divide="ignore", invalid="ignore"):
             statistic: Floats = np.where(self.std_error > 0, (self.estimate - value) / self.std_error, np.nan)
         return statistic
 
+    def critical_values(self, alpha: float) -> tuple[Floats, Floats]:
+        """Return the statistics below and above which a one-sided test of size ``alpha`` rejects.
 
-def contrast_of_doses(curves: DocumentCurves, weights: Floats) -> Contrast:
+        By replicates they are order statistics, so that p ≤ alpha exactly where the statistic is beyond; infinite where
+        the replicates are too few for that size.
+        """
+        if self.replicates is None:
+            high = np.full(len(self.estimate), stats.t.isf(alpha, self.df))
+            return -high, high
+        beyond = int(np.floor(alpha * (1 + len(self.replicates)) + 1e-9))
+        if beyond == 0:
+            return np.full(len(self.estimate), -np.inf), np.full(len(self.estimate), np.inf)
+        # NaN sorts last, so that it counts as beyond any statistic on either side.
+        upper, lower = (np.partition(sign * self.replicates, -beyond, axis=0)[-beyond] for sign in (1, -1))
+        return -np.nan_to_num(lower, nan=np.inf), np.nan_to_num(upper, nan=np.inf)
+
+    def _tail(self, statistic: Floats, sign: Literal[1, -1]) -> Floats:
+        if self.replicates is None:
+            return np.asarray(stats.t.sf(statistic, self.df))
+        # A replicate that is undefined counts against every claim.
+        as_large = (~(sign * self.replicates < statistic)).sum(axis=0)
+        return np.where(np.isnan(statistic), np.nan, (1 + as_large) / (1 + len(self.replicates)))
+
+
+def contrast_of_doses(curves: DocumentCurves, weights: Floats, multiplicities: Floats | None = None) -> Contrast:
     """Return the contrast Σ weights · effect of each group's curve (``weights`` has a value a dose)."""
-    return contrast(curves.values @ weights, curves.weights, curves.groups)
+    if curves.counts is None:
+        return contrast(curves.values @ weights, curves.weights, curves.groups, multiplicities)
+    estimate, moved = curves.influences(weights)
+    values = estimate + curves.n_documents * moved
+    return contrast(values, np.ones(curves.n_documents), curves.groups, multiplicities)
 
 
-def contrast(values: Floats, weights: Floats, groups: tuple[Hashable, ...]) -> Contrast:
+def contrast(
+    values: Floats, weights: Floats, groups: tuple[Hashable, ...], multiplicities: Floats | None = None
+) -> Contrast:
     """Average values over documents.
 
     Args:
         values: documents × groups.
         weights: prompts of each document.
         groups: names of the groups.
+        multiplicities: samples × documents, how often each document counts, for tests by bootstrap-t; the same for all
+            contrasts that are to be compared.
 
     Returns:
         Means weighted by prompts; standard errors from the documents' weighted deviations (Liang & Zeger 1986, with
@@ -63,11 +117,33 @@ def contrast(values: Floats, weights: Floats, groups: tuple[Hashable, ...]) -> C
     """
     n = len(weights)
     estimate = weights @ values / weights.sum()
-    deviations = weights[:, None] * (values - estimate)
     if n < MINIMUM_DOCUMENTS:
-        return Contrast(groups, estimate, np.full(len(groups), np.nan), max(n - 1, 1))
-    error = np.sqrt((deviations**2).sum(axis=0) * n / (n - 1)) / weights.sum()
-    return Contrast(groups, estimate, error, n - 1)
+        unknown = None if multiplicities is None else np.full((len(multiplicities), len(groups)), np.nan)
+        return Contrast(groups, estimate, np.full(len(groups), np.nan), max(n - 1, 1), unknown)
+    deviations = values - estimate
+    error = np.sqrt(((weights[:, None] * deviations) ** 2).sum(axis=0) * n / (n - 1)) / weights.sum()
+    error = np.where(error > _ROUNDING * np.abs(values).max(axis=0, initial=0.0), error, 0.0)
+    replicates = None if multiplicities is None else _studentised(deviations, weights, multiplicities)
+    return Contrast(groups, estimate, error, n - 1, replicates)
+
+
+def _studentised(deviations: Floats, weights: Floats, multiplicities: Floats) -> Floats:
+    """Return means of samples over their own standard errors, samples × groups, from sums over documents alone.
+
+    Σ c·w²·(y − m)² is opened up so that each term is one matrix product; a few groups at a time stay in the cache.
+    """
+    n = len(weights)
+    total = (multiplicities @ weights)[:, None]
+    once, twice = ((multiplicities * weights**power / total**power).T for power in (1, 2))
+    replicates = np.empty((deviations.shape[1], len(multiplicities)))
+    for start in range(0, len(replicates), _GROUPS_AT_ONCE):
+        values = np.ascontiguousarray(deviations[:, start : start + _GROUPS_AT_ONCE].T)
+        mean, squares = values @ once, values**2 @ twice
+        spread = squares - mean * (2 * (values @ twice) - mean * twice.sum(axis=0))
+        spread = np.where(spread > _ROUNDING * squares, spread, 0.0) * (n / (n - 1))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            np.divide(mean, np.sqrt(spread), out=replicates[start : start + _GROUPS_AT_ONCE])
+    return replicates.T
 
 
 def nearest_dose(x: Floats, dose: float) -> Floats:

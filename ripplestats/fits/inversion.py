@@ -25,7 +25,7 @@ _WORSE = 0.65
 
 
 def break_interval(curves: DocumentCurves, design: BreakDesign, conf_level: float = 0.95) -> tuple[Floats, Floats]:
-    """Return the limits of each group's break, NaN with fewer than four documents.
+    """Return the limits of each group's break, NaN where the line is straight or with fewer than four documents.
 
     They are the hull of the breaks that neither test refuses.
 
@@ -46,7 +46,10 @@ def break_interval(curves: DocumentCurves, design: BreakDesign, conf_level: floa
         trials, projections, slopes = shared or _trial_breaks(own)
         best = _projections(own, breaks[i : i + 1])[0]
         # The sign that makes the slope of the sum of squares fall before the best break and rise after it.
-        score = _bend(own, curve, breaks[i]) * _ratios(slopes, curve, covariance).reshape(trials.shape)
+        bend = _bend(own, curve)
+        if bend == 0:
+            continue
+        score = bend * _ratios(slopes, curve, covariance).reshape(trials.shape)
         room = _room(projections, best, curve, covariance, critical).reshape(trials.shape)
         # Where the second test does not refuse, the first alone decides where the limit lies.
         margin = np.minimum(critical - np.abs(score), np.where(room >= 0, np.inf, room))
@@ -105,11 +108,10 @@ def _run(trials: Floats, t: Floats, critical: float, estimate: float) -> tuple[f
     return min(ends[0], estimate), max(ends[1], estimate)
 
 
-def _bend(design: BreakDesign, curve: Floats, at: float) -> float:
-    """Return the sign of the bent column's coefficient, and of its derivative by the break, in the best fit."""
+def _bend(design: BreakDesign, curve: Floats) -> float:
+    """Return the sign of the slope of the fitted line's bent column in the break; 0 where the line is straight."""
     fit = design.fit(curve[None])
-    bend = fit.slope_below if design.level_above else fit.slope_above - fit.slope_below
-    return float(-np.sign(bend[0]) if design.level_above else np.sign(bend[0])) if np.isfinite(at) else np.nan
+    return float(np.sign(-fit.slope_below[0] if design.level_above else fit.slope_above[0] - fit.slope_below[0]))
 
 
 def _room(projections: Floats, best: Floats, curve: Floats, covariance: Floats, critical: float) -> Floats:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
+#: A residual sum of squares below this share of the curve's is rounding.
+_ROUNDING = 1e-24
+
 
 def break_test(
     frame: "pd.DataFrame",
@@ -45,7 +48,7 @@ def break_test(
     curves = document_curves(frame, y=y, x=x, cluster=cluster, by=by)
     if len(curves.x) < MINIMUM_DOSES or curves.n_documents < MINIMUM_DOCUMENTS:
         raise InputError(f"a break test needs {MINIMUM_DOSES} doses and {MINIMUM_DOCUMENTS} documents")
-    fit = BreakDesign(curves.x, curves.dose_weights).fit(curves.pooled())
+    fit = BreakDesign(curves.x, curves.pooled_weights()).fit(curves.pooled())
     statistic, p_value = sup_f(curves, n_boot, np.random.default_rng(seed))
     blank = np.full(len(curves.groups), np.nan)
     columns = ("break", fit.breakpoint, blank, statistic, p_value, blank, blank, "")
@@ -63,7 +66,10 @@ def break_test(
         conf_level=np.nan,
         n_prompts=curves.n_prompts,
         n_documents=curves.n_documents,
-        notes=(f"Sup-F against a straight line, {n_boot} resamples of documents under it (seed {seed}).",),
+        notes=(
+            f"Sup-F against a straight line, {n_boot} resamples of documents under it (seed {seed}).",
+            *curves.notes,
+        ),
         draw=draw,
     )
 
@@ -74,19 +80,35 @@ def sup_f(curves: DocumentCurves, n_boot: int, rng: np.random.Generator) -> tupl
     The null is imposed by moving all documents' curves by the same amount, so that their mean is its own best straight
     line; their spread and correlation between doses stay as they are. p = (1 + #{F* ≥ F}) / (1 + replicates).
     """
-    design = BreakDesign(curves.x, curves.dose_weights)
-    pooled = curves.pooled()
-    observed = _f(design, pooled)
-    weights = resample_documents(curves.n_documents, n_boot, rng).bootstrap
-    under_null = curves.pooled(weights) - pooled + design.line(pooled)
-    replicates = _f(design, under_null.reshape(-1, pooled.shape[1])).reshape(n_boot, -1)
+    counts = resample_documents(curves.n_documents, n_boot, rng).bootstrap
+    observed, replicates = sup_f_replicates(curves, counts)
     return observed, (1 + (replicates >= observed).sum(axis=0)) / (1 + n_boot)
 
 
+def sup_f_replicates(curves: DocumentCurves, multiplicities: Floats) -> tuple[Floats, Floats]:
+    """Return the largest F of each group, and its replicates under the null, samples × groups.
+
+    Args:
+        curves: documents' mean curves.
+        multiplicities: samples × documents, how often each document counts. A sample that lacks a dose counts as larger
+            than any F.
+    """
+    pooled = curves.pooled()
+    design = BreakDesign(curves.x, curves.pooled_weights())
+    under_null = curves.pooled(multiplicities) - pooled + design.line(pooled)
+    rows = under_null.reshape(-1, len(curves.x))
+    weights = curves.pooled_weights(multiplicities)
+    weights = weights if weights.ndim == 1 else weights.reshape(rows.shape)
+    lacking = np.isnan(rows).any(axis=1)
+    replicates = np.where(lacking, np.inf, _f(BreakDesign(curves.x, weights), rows))
+    return _f(design, pooled), replicates.reshape(under_null.shape[:2])
+
+
 def _f(design: BreakDesign, rows: Floats) -> Floats:
-    """F of the two-phase line (four parameters) against the straight one (two)."""
+    """F of the two-phase line (four parameters) against the straight one (two); 0 for a straight line."""
     fit = design.fit(rows)
-    freedom = len(design.x) - 4
+    freedom = max(len(design.x) - 4, 1)
+    straight = fit.residual_ss_line <= _ROUNDING * (design.weights * rows**2).sum(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        statistic: Floats = (fit.residual_ss_line - fit.residual_ss) / 2 / (fit.residual_ss / max(freedom, 1))
-    return np.nan_to_num(statistic, nan=0.0)
+        statistic: Floats = (fit.residual_ss_line - fit.residual_ss) / 2 / (fit.residual_ss / freedom)
+    return np.where(straight, 0.0, statistic)

@@ -8,8 +8,8 @@ Decision = Literal["supported", "refuted", "undecided"]
 
 
 def below_limit(low: float, high: float, limit: float) -> Decision:
-    """Decide a claim that a quantity lies below a limit."""
-    if not (np.isfinite(low) and np.isfinite(high)):
+    """Decide a claim that a quantity lies below a limit; an interval may be open (infinite), but not undefined."""
+    if np.isnan([low, high, limit]).any():
         return "undecided"
     return "supported" if high < limit else "refuted" if low > limit else "undecided"
 
@@ -21,7 +21,7 @@ def above_limit(low: float, high: float, limit: float) -> Decision:
 
 def within_margin(low: float, high: float, margin: float) -> Decision:
     """Decide a claim that a quantity lies within ± a margin."""
-    if not (np.isfinite(low) and np.isfinite(high)):
+    if np.isnan([low, high, margin]).any():
         return "undecided"
     if -margin < low and high < margin:
         return "supported"

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ripplestats.errors import InputError
+from ripplestats.fits.bootstrap import check_bootstrap, resample_documents
 from ripplestats.fits.contrasts import contrast_of_doses, nearest_dose
 from ripplestats.fits.curves import document_curves
 from ripplestats.fits.result import TERMS, FitResult
@@ -26,6 +27,8 @@ def equivalence(
     at: tuple[float, float] = (0.1, 0.9),
     margin: float = 0.05,
     alpha: float = 0.05,
+    n_boot: int = 2000,
+    seed: int = 0,
 ) -> FitResult:
     """Test whether the mean effects at two doses differ by less than a margin.
 
@@ -35,6 +38,7 @@ def equivalence(
         at: the two doses; the nearest of the grid are used, at most a tenth away.
         margin: in units of y.
         alpha: size of each one-sided test; the interval is the 1 − 2·alpha one.
+        n_boot, seed: of the bootstrap over documents, from which tests and intervals are (bootstrap-t).
 
     Returns:
         The term ``difference`` (second dose minus first) for each group. ``statistic`` and ``p_value`` are those of
@@ -47,11 +51,13 @@ def equivalence(
 
     if margin <= 0 or not 0 < alpha < 0.5:
         raise InputError(f"margin={margin} must be positive and alpha={alpha} between 0 and 0.5")
+    check_bootstrap(n_boot, seed)
     curves = document_curves(frame, y=y, x=x, cluster=cluster, by=by)
     weights = nearest_dose(curves.x, at[1]) - nearest_dose(curves.x, at[0])
     if not np.isfinite(weights).all():
         raise InputError(f"at={at}: the doses of column {x!r} have none within a tenth of one of these")
-    found = contrast_of_doses(curves, weights)
+    resamples = resample_documents(curves.n_documents, n_boot, np.random.default_rng(seed))
+    found = contrast_of_doses(curves, weights, resamples.bootstrap)
     statistic, p_value = found.two_one_sided_tests(margin)
     low, high = found.interval(1 - 2 * alpha)
     decisions = [within_margin(*limits, margin) for limits in zip(low, high, strict=True)]
@@ -69,6 +75,10 @@ def equivalence(
         conf_level=1 - 2 * alpha,
         n_prompts=curves.n_prompts,
         n_documents=curves.n_documents,
-        notes=(f"Two one-sided t tests over documents; {1 - 2 * alpha:.0%} intervals. A note is the decision.",),
+        notes=(
+            f"Two one-sided tests and {1 - 2 * alpha:.0%} intervals by bootstrap-t, {n_boot} resamples of documents "
+            f"(seed {seed}). A note is the decision.",
+            *curves.notes,
+        ),
         draw=draw,
     )

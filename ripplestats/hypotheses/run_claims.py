@@ -1,180 +1,119 @@
 """The claims of a run: one row a claim and layer, the columns of claims.csv."""
 
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from ripplestats.fits.bootstrap import MINIMUM_DOCUMENTS, Resamples, bootstrap, resample_documents
-from ripplestats.fits.breakpoint import MINIMUM_DOSES, BreakDesign
-from ripplestats.fits.contrasts import Contrast, contrast, contrast_of_doses, nearest_dose
-from ripplestats.fits.core import SHARES, core_statistic
-from ripplestats.fits.curves import DocumentCurves
-from ripplestats.fits.run_estimates import ALL_LAYERS, MAIN_METRIC, layer_curves
-from ripplestats.fits.saturation import plateau_weights
-from ripplestats.fits.segmented import undefined_break
-from ripplestats.hypotheses.breaks import sup_f
-from ripplestats.hypotheses.claims import CLAIMS
-from ripplestats.hypotheses.decisions import above_limit, below_limit, within_margin
+from ripplestats.errors import InputError
+from ripplestats.fits.bootstrap import check_bootstrap, resample_documents
+from ripplestats.fits.curve_layout import ALL_LAYERS, Cell
+from ripplestats.fits.curves import DocumentCurves, Floats
+from ripplestats.fits.run_estimates import MAIN_METRIC, cell_curves
+from ripplestats.hypotheses import claim_tests
+from ripplestats.hypotheses.claim_tests import MAIN, Evidence, RunCurves
+from ripplestats.hypotheses.claims import CLAIMS, THRESHOLD
+from ripplestats.hypotheses.multiplicity import adjusted_p_values, max_t_step_down, min_p_step_down
+from ripplestats.hypotheses.sensitivity import sensitivity_rows
 from ripplestats.store.schema import CLAIM_COLUMNS
 
 if TYPE_CHECKING:
     from ripplestats.store.run_directory import Run
 
+ADJUSTMENTS = ("max-t", "holm", "bh", "none")
+#: A threshold is supported only where the adjusted p-value of its break is below this.
 ALPHA = 0.05
-Rows = list[dict[str, object]]
+_TESTS: tuple[Callable[[RunCurves], Iterator[Evidence]], ...] = (
+    claim_tests.insensitivity,
+    claim_tests.threshold,
+    claim_tests.core_group,
+    claim_tests.first_block,
+    claim_tests.specificity,
+    claim_tests.other_replacements,
+)
 
 
-def claims(run_or_frame: "Run | pd.DataFrame", *, n_boot: int = 2000, seed: int = 0) -> pd.DataFrame:
+def claims(
+    run_or_frame: "Run | pd.DataFrame | Mapping[Cell, DocumentCurves]",
+    *,
+    n_boot: int = 2000,
+    seed: int = 0,
+    adjustment: str = "max-t",
+) -> pd.DataFrame:
     """Test the claims that the arms and replacements of a run allow.
 
     Args:
-        run_or_frame: a run, or its effects.
-        n_boot, seed: of the bootstraps over documents.
+        run_or_frame: a run, its effects, or the curves of its cells by layer.
+        n_boot, seed: of the bootstrap over documents; all tests share the same samples.
+        adjustment: of p-values over the layers of a claim: step-down by the samples (``max-t``; for the break test, whose
+            statistics differ in distribution, ``min-p``), ``holm``, ``bh`` (Benjamini–Hochberg), or ``none``.
 
     Returns:
-        One row a claim and layer (``all`` is the mean over all blocks but the first). P-values of a claim are adjusted
-        over its layers by Holm's method; ``all`` stands alone. A decision follows from interval and margin only, but
-        that a threshold is *supported* only where a break exists (adjusted p below 0.05).
+        One row a claim and layer; ``all``, the mean over all blocks but the first, stands alone and is not adjusted. A
+        decision follows from interval and margin only, but that a threshold is *supported* only where a break exists
+        (adjusted p below 0.05). Intervals, and so decisions of single layers, are not adjusted. Rows of sensitivity
+        analyses come last and have no decision.
+
+    Raises:
+        InputError: an argument is not allowed, or the effects are not balanced.
     """
-    effects = run_or_frame if isinstance(run_or_frame, pd.DataFrame) else run_or_frame.effects()
-    site = effects["site"].iloc[0]
-    curves = {
-        (str(arm), str(replacement)): layer_curves(frame, MAIN_METRIC)
-        for (arm, replacement), frame in effects[effects["site"] == site].groupby(["arm", "replacement"], observed=True)
-    }
-    main = curves.get(("top", "median"))
-    if main is None:
+    check_bootstrap(n_boot, seed)
+    if adjustment not in ADJUSTMENTS:
+        raise InputError(f"adjustment={adjustment!r} is not known; allowed: {', '.join(ADJUSTMENTS)}")
+    curves = run_or_frame if isinstance(run_or_frame, Mapping) else cell_curves(run_or_frame)
+    run = run_curves(curves, n_boot, seed)
+    if run is None:
         return pd.DataFrame(columns=list(CLAIM_COLUMNS))
-    rng = np.random.default_rng(seed)
-    resamples = resample_documents(main.n_documents, n_boot, rng)
-    rows = [*_insensitivity(main), *_threshold(main, resamples, rng), *_core(main, resamples)]
-    top = effects[(effects["arm"] == "top") & (effects["replacement"] == "median") & (effects["site"] == site)]
-    rows += [*_first_block(main, "4 first block, effect")]
-    rows += [*_first_block(layer_curves(top, "top1_changed"), "4 first block, top-1 lost")]
-    if ("random", "median") in curves:
-        rows += _difference("5 specificity", main, curves["random", "median"], (0.0, 0.1))
-    for other in ("zero", "mean"):
-        if ("top", other) in curves:
-            rows += _difference(f"6 median against {other}", curves["top", other], main)
-    return _adjusted(pd.DataFrame(rows))
+    rows = [row for test in _TESTS for found in test(run) for row in _rows(found, adjustment)]
+    rows += sensitivity_rows(run)
+    return pd.DataFrame(rows, columns=list(CLAIM_COLUMNS))
 
 
-def _insensitivity(curves: DocumentCurves) -> Rows:
-    name = "1 insensitivity"
-    weights = nearest_dose(curves.x, 0.9) - nearest_dose(curves.x, 0.1)
-    if not np.isfinite(weights).all():
-        return []
-    found = contrast_of_doses(curves, weights)
-    margin = CLAIMS[name].margin
-    statistic, p_value = found.two_one_sided_tests(margin)
-    low, high = found.interval(1 - 2 * ALPHA)
-    return [
-        _row(name, group, statistic[i], p_value[i], found.estimate[i], low[i], high[i], found.df,
-             within_margin(low[i], high[i], margin))
-        for i, group in enumerate(curves.groups)
-    ]  # fmt: skip
+def run_curves(curves: Mapping[Cell, DocumentCurves], n_boot: int, seed: int) -> RunCurves | None:
+    """Return the curves of the first site and the resamples that the claims are tested on, None without the main cell."""
+    site = next(iter(curves)).site
+    effects = {
+        (cell.arm, cell.replacement): one
+        for cell, one in curves.items()
+        if cell.site == site and cell.metric == MAIN_METRIC
+    }
+    if MAIN not in effects:
+        return None
+    resamples = resample_documents(effects[MAIN].n_documents, n_boot, np.random.default_rng(seed))
+    return RunCurves(effects, curves.get(Cell(*MAIN, site, "top1_changed")), resamples)
 
 
-def _threshold(curves: DocumentCurves, resamples: Resamples, rng: np.random.Generator) -> Rows:
-    name = "2 threshold"
-    if len(curves.x) < MINIMUM_DOSES or curves.n_documents < MINIMUM_DOCUMENTS:
-        return []
-    design = BreakDesign(curves.x, curves.dose_weights)
-    pooled = curves.pooled()
-    estimate = design.fit(pooled).breakpoint
-    low, high = bootstrap(curves, lambda rows: design.fit(rows).breakpoint, resamples, 1 - ALPHA).percentile
-    statistic, p_value = sup_f(curves, len(resamples.bootstrap), rng)
-    rows = []
-    for i, group in enumerate(curves.groups):
-        defined = not undefined_break(design, pooled[i])
-        value, below, above = (one[i] if defined else np.nan for one in (estimate, low, high))
-        decision = below_limit(below, above, CLAIMS[name].margin)
-        rows.append(_row(name, group, statistic[i], p_value[i], value, below, above, np.nan, decision))
-    return rows
+def _rows(found: Evidence, adjustment: str) -> Iterator[dict[str, object]]:
+    claim = CLAIMS[found.claim]
+    adjusted, names = _adjusted(found, adjustment)
+    for i, group in enumerate(found.groups):
+        low, high = float(found.conf_low[i]), float(found.conf_high[i])
+        decision = claim.decide(low, high, claim.margin)
+        if claim.name == THRESHOLD and decision == "supported" and not adjusted[i] < ALPHA:
+            decision = "undecided"
+        yield {
+            "claim": claim.name, "layer": str(group), "null": claim.null, "statistic": found.test.statistic[i],
+            "df": np.nan, "p_value": found.test.p_value[i], "p_adjusted": adjusted[i], "adjustment": names[i],
+            "estimate": found.estimate[i], "conf_low": low, "conf_high": high, "decision": decision,
+            "margin": claim.margin,
+        }  # fmt: skip
 
 
-def _core(curves: DocumentCurves, resamples: Resamples) -> Rows:
-    weights = plateau_weights(curves.x)
-    if weights is None or curves.n_documents < MINIMUM_DOCUMENTS:
-        return []
-    shares = np.array(SHARES)
-    statistic = core_statistic(curves, weights, shares)
-    estimate = statistic(curves.pooled())
-    found = bootstrap(curves, statistic, resamples, 1 - ALPHA)
-    replicates = statistic(curves.pooled(resamples.bootstrap).reshape(-1, len(curves.x)))
-    replicates = replicates.reshape(len(resamples.bootstrap), *estimate.shape)
-    rows: Rows = []
-    for j, share in enumerate(shares, start=1):
-        name = f"3 core group, {share} of the plateau"
-        limit = CLAIMS[name].margin
-        for i, group in enumerate(curves.groups):
-            if not found.percentile[0][i, 0] > 0:  # the plateau's interval holds zero: nothing to have a share of
-                rows.append(_row(name, group, np.nan, np.nan, np.nan, np.nan, np.nan, np.nan, "undecided"))
-                continue
-            low, high = (limits[i, j] for limits in found.percentile)
-            # A replicate without a core fraction speaks against the claim, not for it.
-            p_value = (1 + (~(replicates[:, i, j] <= limit)).sum()) / (1 + len(replicates))
-            decision = below_limit(low, high, limit)
-            rows.append(_row(name, group, np.nan, p_value, estimate[i, j], low, high, np.nan, decision))
-    return rows
-
-
-def _first_block(curves: DocumentCurves, name: str) -> Rows:
-    weights = plateau_weights(curves.x)
-    if weights is None or not {0, ALL_LAYERS} <= set(curves.groups):
-        return []
-    level = curves.values @ weights
-    difference = level[:, curves.groups.index(0)] - level[:, curves.groups.index(ALL_LAYERS)]
-    return _positive(name, contrast(difference[:, None], curves.weights, (0,)))
-
-
-def _difference(name: str, one: DocumentCurves, other: DocumentCurves, doses: tuple[float, float] = (0.1, 0.9)) -> Rows:
-    """Return rows for the claim that the mean effect of ``one`` over some doses is above that of ``other``."""
-    weights = plateau_weights(one.x, doses)
-    if weights is None:
-        return []
-    return _positive(name, contrast((one.values - other.values) @ weights, one.weights, one.groups))
-
-
-def _positive(name: str, found: Contrast) -> Rows:
-    statistic, p_value = found.greater_than(0.0)
-    low, high = found.interval(1 - ALPHA)
-    return [
-        _row(name, group, statistic[i], p_value[i], found.estimate[i], low[i], high[i], found.df,
-             above_limit(low[i], high[i], 0.0))
-        for i, group in enumerate(found.groups)
-    ]  # fmt: skip
-
-
-def _row(
-    name: str,
-    layer: object,
-    statistic: float,
-    p_value: float,
-    estimate: float,
-    low: float,
-    high: float,
-    df: float,
-    decision: str,
-) -> dict[str, object]:
-    claim = CLAIMS[name]
-    return {
-        "claim": name, "layer": str(layer), "null": claim.null, "statistic": statistic, "df": df, "p_value": p_value,
-        "estimate": estimate, "conf_low": low, "conf_high": high, "decision": decision, "margin": claim.margin,
-    }  # fmt: skip
-
-
-def _adjusted(table: pd.DataFrame) -> pd.DataFrame:
-    """Adjust p-values over the layers of each claim, and hold a threshold to the existence of a break."""
-    from statsmodels.stats.multitest import multipletests
-
-    table["p_adjusted"], table["adjustment"] = table["p_value"], "none"
-    for _, rows in table[table["layer"] != ALL_LAYERS].groupby("claim", sort=False):
-        known = rows.index[rows["p_value"].notna()]
-        if len(known) > 1:
-            table.loc[known, "p_adjusted"] = multipletests(table.loc[known, "p_value"], method="holm")[1]
-            table.loc[known, "adjustment"] = "holm"
-    no_break = (table["claim"] == "2 threshold") & ~(table["p_adjusted"] < ALPHA)
-    table.loc[no_break & (table["decision"] == "supported"), "decision"] = "undecided"
-    return table[list(CLAIM_COLUMNS)]
+def _adjusted(found: Evidence, adjustment: str) -> "tuple[Floats, list[str]]":
+    """Adjust the p-values of single layers; return them with the name of the method, ``none`` where none was needed."""
+    p_values = found.test.p_value.copy()
+    names = ["none"] * len(p_values)
+    layers = np.array([i for i, group in enumerate(found.groups) if group != ALL_LAYERS], int)
+    known = layers[~np.isnan(p_values[layers])]
+    if adjustment == "none" or len(known) < 2:
+        return p_values, names
+    step_down = CLAIMS[found.claim].step_down
+    if adjustment == "max-t":
+        one_by_one = min_p_step_down if step_down == "min-p" else max_t_step_down
+        p_values[known] = one_by_one(found.test.statistic[known], found.test.replicates[:, known]).p_adjusted
+    else:
+        p_values[known] = adjusted_p_values(p_values[known], adjustment)
+    for i in known:
+        names[i] = step_down if adjustment == "max-t" else adjustment
+    return p_values, names

@@ -1,6 +1,6 @@
 """Effects and estimates → the figures of a run directory, each as PDF and PNG."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,8 @@ import pandas as pd
 
 from ripplestats.fits.bootstrap import resample_documents, simultaneous_band
 from ripplestats.fits.curves import DocumentCurves
-from ripplestats.fits.run_estimates import ALL_LAYERS, CELLS, MAIN_METHOD, MAIN_METRIC, layer_curves
+from ripplestats.fits.curve_layout import ALL_LAYERS, Cell
+from ripplestats.fits.run_estimates import CELLS, MAIN_METRIC, main_rows
 from ripplestats.rendering.charts import COLUMN, PAGE, PALETTE, chart_style, draw_band
 from ripplestats.report.wording import ARM_NAMES, METRIC_NAMES, provenance
 
@@ -28,26 +29,36 @@ _LARGE = 0.5
 _MAP_TICKS = (0.2, 1, 2, 5, 10, 20, 50, 90)
 
 
-def write_figures(run: "Run", estimates: pd.DataFrame, n_boot: int = 1000, seed: int = 0) -> None:
-    """Write ``figures/*.pdf`` and ``.png`` of a run."""
-    effects = run.effects()
-    first = {name: effects[name].iloc[0] for name in ("replacement", "site")}
-    chosen = effects[(effects["replacement"] == first["replacement"]) & (effects["site"] == first["site"])]
-    arms = list(dict.fromkeys(chosen["arm"].astype(str)))
-    curves = {arm: layer_curves(chosen[chosen["arm"] == arm], MAIN_METRIC) for arm in arms}
-    main = "top" if "top" in curves else arms[0]
+def write_figures(
+    run: "Run", curves: Mapping[Cell, DocumentCurves], estimates: pd.DataFrame, n_boot: int = 1000, seed: int = 0
+) -> None:
+    """Write ``figures/*.pdf`` and ``.png`` of a run from its curves."""
+    first = next(iter(curves))
+    chosen = {
+        cell.arm: one
+        for cell, one in curves.items()
+        if cell[1:] == (first.replacement, first.site, MAIN_METRIC)
+    }  # fmt: skip
+    main = "top" if "top" in chosen else next(iter(chosen))
     source = provenance(run.manifest)
     folder = run.path / "figures"
-    where = f"{first['replacement']}, {first['site']}"
+    where = f"{first.replacement}, {first.site}"
     with figure(folder / "dose_response", source, (COLUMN, 2.6)) as page:
-        draw_dose_response(page, curves, n_boot, seed)
+        draw_dose_response(page, chosen, n_boot, seed)
     with figure(folder / "layer_by_rate", source, (COLUMN, 3.6)) as page:
-        draw_layer_by_rate(page, curves[main], ARM_NAMES[main])
+        draw_layer_by_rate(page, chosen[main], ARM_NAMES[main])
     with figure(folder / "threshold_by_layer", source, (COLUMN, 2.6)) as page:
-        rows = estimates[(estimates[CELLS] == [main, first["replacement"], first["site"]]).all(axis=1)]
+        rows = estimates[(estimates[CELLS] == [main, first.replacement, first.site]).all(axis=1)]
         draw_threshold_by_layer(page, rows)
     with figure(folder / "seed_dots", f"{source}; arm {main}, {where}", (PAGE, 2.8)) as page:
-        draw_seed_dots(page, chosen[chosen["arm"] == main])
+        draw_seed_dots(page, mean_effects(chosen[main]), chosen[main].n_prompts)
+
+
+def mean_effects(curves: DocumentCurves) -> pd.Series:
+    """Return the mean effect by layer and dose."""
+    layers = [place for place, group in enumerate(curves.groups) if group != ALL_LAYERS]
+    index = pd.MultiIndex.from_product([[curves.groups[place] for place in layers], curves.x], names=["layer", "dose"])
+    return pd.Series(curves.pooled()[layers].ravel(), index)
 
 
 @contextmanager
@@ -110,7 +121,7 @@ def draw_threshold_by_layer(page: "Figure", rows: pd.DataFrame) -> None:
     """Draw each block's threshold rate with its interval, and the overall one as a band."""
     ax = page.subplots()
     rows = rows[(rows["quantity"] == "threshold") & (rows["metric"] == MAIN_METRIC)]
-    rows = rows[rows["method"] == MAIN_METHOD]
+    rows = main_rows(rows)
     layers = rows[rows["layer"] != ALL_LAYERS]
     place = layers["layer"].astype(int)
     value, low, high = (100 * layers[name] for name in ("estimate", "conf_low", "conf_high"))
@@ -134,19 +145,24 @@ def draw_threshold_by_layer(page: "Figure", rows: pd.DataFrame) -> None:
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
 
 
-def draw_seed_dots(page: "Figure", frame: pd.DataFrame) -> None:
-    """Draw the seed's figure: blocks on x, one dot a rate, for its coarse and its fine grid."""
+def draw_seed_dots(page: "Figure", mean: pd.Series, n_prompts: int) -> None:
+    """Draw the seed's figure: blocks on x, one dot a dose, for its coarse and its fine grid.
+
+    Args:
+        page: an empty figure.
+        mean: the mean effect, indexed by layer and dose.
+        n_prompts: over which it is the mean.
+    """
     panels = page.subplots(1, 2, sharey=False)
-    rates = np.sort(frame["rate"].unique())
+    doses = np.unique(mean.index.get_level_values("dose"))
     grids = {
-        "Coarse grid": [rate for rate in rates if np.isclose(rate, _SEED_COARSE).any()],
-        "Fine grid": [rate for rate in rates if rate <= _SEED_FINE],
+        # 10 % of 1,536 neurons are 153 of them, or 9.96 %.
+        "Coarse grid": [dose for dose in doses if np.isclose(dose, _SEED_COARSE, rtol=0.02).any()],
+        "Fine grid": [dose for dose in doses if dose <= _SEED_FINE],
     }
-    mean = frame.groupby(["layer", "rate"])[MAIN_METRIC].mean()
     for ax, (title, chosen) in zip(panels, grids.items(), strict=True):
         _draw_dots(page, ax, mean, chosen)
-        several = len(frame["prompt_id"].unique()) > 1
-        ax.set_title(f"{title}, mean over prompts" if several else title, loc="left")
+        ax.set_title(f"{title}, mean over prompts" if n_prompts > 1 else title, loc="left")
         ax.set_xlabel("block")
     panels[0].set_ylabel(METRIC_NAMES[MAIN_METRIC])
 
@@ -162,7 +178,7 @@ def _draw_dots(page: "Figure", ax: "Axes", mean: Any, rates: list[float]) -> Non
         return
     scale = ScalarMappable(Normalize(100 * rates[0], 100 * rates[-1]), colormaps["viridis"])
     for rate in rates:
-        one = mean.xs(rate, level="rate")
+        one = mean.xs(rate, level="dose")
         ax.plot(one.index, one.to_numpy(), "o", markersize=2.4, color=scale.to_rgba(np.array(100 * rate)))
     if np.abs(mean).max() < _LARGE:
         _rate_bar(page, ax, scale)

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ripplestats.fits.run_estimates import ALL_LAYERS, MAIN_METHOD, MAIN_METRIC
+from ripplestats.fits.curve_layout import ALL_LAYERS
+from ripplestats.fits.run_estimates import MAIN_METRIC, main_rows
 from ripplestats.rendering.progress import duration
 from ripplestats.report.wording import interval, percent, provenance
 
@@ -28,14 +29,16 @@ def summarise(run: "Run", estimates: pd.DataFrame, claims: pd.DataFrame) -> str:
     arms = list(dict.fromkeys(estimates["arm"]))
     cell = estimates[estimates["arm"] == ("top" if "top" in arms else arms[0])]
     cell = cell[(cell["replacement"] == cell["replacement"].iloc[0]) & (cell["site"] == cell["site"].iloc[0])]
-    cell = cell[(cell["metric"].isin([MAIN_METRIC, "top1_changed"])) & (cell["method"] == MAIN_METHOD)]
-    lines += [_threshold(cell), *_core(cell), *_first_block(cell), *_other_arms(estimates, arms), "", *_claims(claims)]
+    cell = main_rows(cell[cell["metric"].isin([MAIN_METRIC, "top1_changed"])])
+    lines += [_threshold(cell), *_population(cell), *_core(cell), *_kept(estimates), *_first_block(cell)]
+    lines += [*_other_arms(estimates, arms), "", *_claims(claims)]
     lines += [_where(run, manifest)]
     return "\n".join(line for line in lines)
 
 
 def _row(rows: pd.DataFrame, quantity: str, layer: str, share: float | None = None, metric: str = MAIN_METRIC) -> Any:
     found = rows[(rows["quantity"] == quantity) & (rows["layer"] == layer) & (rows["metric"] == metric)]
+    found = found[~found["method"].isin(["exponential", "Hill"])]
     if share is not None:
         found = found[np.isclose(found["share"], share)]
     return None if found.empty else found.iloc[0]
@@ -58,6 +61,31 @@ def _threshold(cell: pd.DataFrame) -> str:
         f"{interval(row['conf_low'], row['conf_high'])}, over all blocks but the first; "
         f"in {inside} of {len(layers)} blocks by themselves the whole interval lies below 10 %."
     )
+
+
+def _population(cell: pd.DataFrame) -> list[str]:
+    row, spread = (_row(cell, name, ALL_LAYERS) for name in ("population_threshold", "threshold_sd"))
+    if row is None or spread is None or np.isnan(row["estimate"]):
+        return []
+    said = f" ({row['note'].rstrip('.')})" if isinstance(row["note"], str) and row["note"] else ""
+    return [
+        f"Prompts' own breaks: mean {percent(row['estimate'])} {interval(row['conf_low'], row['conf_high'])}, standard "
+        f"deviation {percent(spread['estimate'])}{said}. The mean curve breaks elsewhere, for prompts differ."
+    ]
+
+
+def _kept(estimates: pd.DataFrame) -> list[str]:
+    """Sufficiency beside necessity, where it was run."""
+    rows = main_rows(estimates[(estimates["metric"] == MAIN_METRIC) & (estimates["arm"] == "keep_top")])
+    row = _row(rows, "core_fraction_kept", ALL_LAYERS, 0.5)
+    if row is None:
+        return []
+    if np.isnan(row["estimate"]):
+        return [f"Kept alone: {row['note']}."]
+    return [
+        f"Kept alone, the largest {percent(row['estimate'])} {interval(row['conf_low'], row['conf_high'])} of neurons win "
+        "back half of what is lost with the fewest kept."
+    ]
 
 
 def _core(cell: pd.DataFrame) -> list[str]:
@@ -99,8 +127,8 @@ def _first_block(cell: pd.DataFrame) -> list[str]:
 def _other_arms(estimates: pd.DataFrame, arms: list[str]) -> list[str]:
     if not {"top", "random"} <= set(arms):
         return []
-    rows = estimates[estimates["method"] == MAIN_METHOD]
-    random = _row(rows[rows["arm"] == "random"], "plateau", ALL_LAYERS)
+    rows = main_rows(estimates[estimates["arm"] == "random"])
+    random = _row(rows, "plateau", ALL_LAYERS)
     if random is None or np.isnan(random["estimate"]):
         return []
     return [
@@ -110,6 +138,7 @@ def _other_arms(estimates: pd.DataFrame, arms: list[str]) -> list[str]:
 
 
 def _claims(claims: pd.DataFrame) -> list[str]:
+    claims = claims[claims["decision"].fillna("") != ""]
     if claims.empty:
         return []
     lines = ["The research note's claims (over all blocks but the first, but claim 4; then by block, where tested):"]

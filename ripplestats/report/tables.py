@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ripplestats.fits.run_estimates import ALL_LAYERS, CELLS, MAIN_METHOD, MAIN_METRIC
+from ripplestats.fits.curve_layout import ALL_LAYERS
+from ripplestats.fits.run_estimates import CELLS, MAIN_METRIC, main_rows
+from ripplestats.fits.run_models import CROSSED
 from ripplestats.rendering.latex import latex_table
 from ripplestats.report.wording import details, provenance
 from ripplestats.store.atomic import write_text
@@ -20,7 +22,7 @@ _ROWS = (
 
 
 def write_tables(run: "Run", estimates: pd.DataFrame, claims: pd.DataFrame) -> None:
-    """Write ``tables/*.tex`` of a run: thresholds, core fractions, mixed models, claims."""
+    """Write ``tables/*.tex`` of a run: thresholds, core fractions and checks on them, mixed models, claims."""
     manifest = run.manifest
     level = f"{estimates['conf_level'].iloc[0]:.0%}"
     effects = estimates.loc[estimates["quantity"] == "design_effect", "estimate"].dropna()
@@ -29,6 +31,7 @@ def write_tables(run: "Run", estimates: pd.DataFrame, claims: pd.DataFrame) -> N
     for name, (frame, caption, notes) in {
         "thresholds": _thresholds(estimates, level),
         "core_fraction": _core_fractions(estimates, level),
+        "core_shapes": _core_shapes(estimates, level),
         "mixed_model": _mixed_models(estimates, level),
         "claims": _claims(claims),
     }.items():
@@ -42,26 +45,31 @@ def write_tables(run: "Run", estimates: pd.DataFrame, claims: pd.DataFrame) -> N
 
 
 def _thresholds(estimates: pd.DataFrame, level: str) -> tuple[pd.DataFrame, str, tuple[str, ...]]:
-    rows = estimates[(estimates["metric"] == MAIN_METRIC) & (estimates["method"] == MAIN_METHOD)]
-    wide = _wide(rows[rows["quantity"].isin(["threshold", "slope_below", "slope_above"])], "quantity")
-    frame = _cells(wide).assign(
-        **{
-            "threshold (% of neurons)": _with_interval(wide, "threshold", 100, 1),
-            "slope below": _with_interval(wide, "slope_below", 0.01, 3),
-            "slope above": _with_interval(wide, "slope_above", 0.01, 4),
-        }
-    )
+    rows = main_rows(estimates[estimates["metric"] == MAIN_METRIC])
+    quantities = ["threshold", "slope_below", "slope_above", "population_threshold", "threshold_sd"]
+    wide = _wide(rows[rows["quantity"].isin(quantities)], "quantity")
+    columns = {"threshold (%)": _with_interval(wide, "threshold", 100, 1)}
+    if ("estimate", "population_threshold") in wide:
+        columns["population (%)"] = _with_interval(wide, "population_threshold", 100, 1)
+        columns["SD"] = _numbers(wide, "threshold_sd", 100, 1)
+    columns["slope below"] = _with_interval(wide, "slope_below", 0.01, 3)
+    columns["slope above"] = _with_interval(wide, "slope_above", 0.01, 4)
     caption = "Threshold rate: break of the two-phase line through the mean change in log-probability."
     notes = (
-        "Exact global least squares. Slopes in nats per percentage point of neurons replaced.",
-        f"In brackets {level} intervals from resampling documents (percentile).",
+        "Rates in % of neurons; exact global least squares. Slopes in nats per percentage point of neurons replaced. In "
+        f"brackets {level} intervals: of the threshold by inverting t tests over documents, of slopes from resampling "
+        "documents (expanded percentile).",
+        "Population: mean and SD of prompts' own breaks (segmented mixed model, REML, t intervals robust to documents). "
+        "It differs from the threshold, the break of the mean curve, which spread between prompts bends and shifts."
+        if "population (%)" in columns
+        else "",
     )
-    return frame, caption, notes
+    return _cells(wide).assign(**columns), caption, notes
 
 
 def _core_fractions(estimates: pd.DataFrame, level: str) -> tuple[pd.DataFrame, str, tuple[str, ...]]:
-    rows = estimates[(estimates["metric"] == MAIN_METRIC) & (estimates["method"] == MAIN_METHOD)]
-    rows = rows[rows["quantity"].isin(["plateau", "core_fraction"])]
+    rows = main_rows(estimates[estimates["metric"] == MAIN_METRIC])
+    rows = rows[rows["quantity"].isin(["plateau", "core_fraction"]) & ~rows["method"].isin(list(_SHAPES))]
     caption = "Plateau, and core fraction: the rate at which the mean effect reaches a share of the plateau."
     if rows.empty:
         return pd.DataFrame({"layer": ["none"]}), f"{caption} Only keep_top was run, which has no plateau.", ()
@@ -72,9 +80,43 @@ def _core_fractions(estimates: pd.DataFrame, level: str) -> tuple[pd.DataFrame, 
     notes = (
         "Plateau: mean change in log-probability over 10 to 90 % of neurons; core fractions in % of neurons. "
         "Core fractions from the isotonic mean curve through zero; a dash where the plateau's interval holds zero.",
-        f"In brackets {level} intervals from resampling documents (percentile).",
+        f"In brackets {level} intervals: t of the plateau, of core fractions by inverting t tests over documents.",
     )
     return _cells(wide).assign(**columns), caption, notes
+
+
+#: How rows of the table of shapes are called.
+_SHAPES = {"exponential": "exponential curve", "Hill": "Hill curve"}
+
+
+def _core_shapes(estimates: pd.DataFrame, level: str) -> tuple[pd.DataFrame, str, tuple[str, ...]]:
+    """Necessity by each shape of curve, and sufficiency, side by side: the mean over blocks."""
+    rows = main_rows(estimates[(estimates["metric"] == MAIN_METRIC) & (estimates["layer"] == ALL_LAYERS)])
+    caption = "Core fraction: by the shape of the curve, and by what keeping the neurons alone restores."
+    cells = rows[rows["arm"].isin(["top", "keep_top"])][CELLS]
+    if cells.empty:
+        return pd.DataFrame({"curve": ["none: neither top nor keep_top was run over several blocks"]}), caption, ()
+    rows = rows[(rows[["replacement", "site"]] == cells.iloc[0][["replacement", "site"]]).all(axis=1)]
+    necessary = rows[(rows["arm"] == "top") & (rows["quantity"] == "core_fraction")]
+    names = necessary["method"].map(_SHAPES).fillna("isotonic curve")
+    sufficient = rows[rows["quantity"] == "core_fraction_kept"]
+    both = pd.concat(
+        [
+            necessary.assign(curve="replaced: " + names),
+            sufficient.assign(curve="kept: antitonic curve"),
+        ]
+    )
+    order = {name: place for place, name in enumerate(dict.fromkeys(both["curve"]))}
+    wide = both.set_index(["curve", "share"])[["estimate", "conf_low", "conf_high"]].unstack("share")
+    wide = wide.sort_index(key=lambda names: names.map(order)).reset_index(level="curve", col_level=0)
+    shares = sorted({key for _, key in wide.columns if key != ""})
+    frame = pd.DataFrame({"neurons": wide["curve"].to_numpy(str).ravel()})
+    notes = (
+        "Replaced: the rate at which overwriting the largest activations reaches the share of the plateau (necessity). "
+        "Kept: the share of neurons that, kept alone, win back as much of what is lost with the fewest kept (sufficiency). "
+        f"In % of neurons, {level} intervals over documents.",
+    )
+    return frame.assign(**{f"{share:.0%}": _with_interval(wide, share, 100, 1) for share in shares}), caption, notes
 
 
 def _mixed_models(estimates: pd.DataFrame, level: str) -> tuple[pd.DataFrame, str, tuple[str, ...]]:
@@ -83,22 +125,27 @@ def _mixed_models(estimates: pd.DataFrame, level: str) -> tuple[pd.DataFrame, st
     caption = "Mixed-effects model of the change in log-probability (nats) on the rate."
     if rows.empty:
         return pd.DataFrame({"layer": ["none"]}), f"{caption} The arm top was not run.", ()
+    rows = rows.assign(layer=rows["layer"].where(rows["method"] != CROSSED, f"{ALL_LAYERS}, crossed"))
     wide = _wide(rows, "quantity")
     frame = _cells(wide).assign(**{name: _with_interval(wide, key, 1, 4) for key, name in names.items()})
     notes = [
-        "Restricted maximum likelihood (statsmodels), random intercept and slope of each document; slopes per percentage "
-        f"point below and above 10 % of neurons. In brackets {level} Wald intervals."
+        "Restricted maximum likelihood, exact for the balanced design; random intercept and slope of each prompt (and "
+        f"document, where these hold several); slopes per percentage point below and above 10 % of neurons. In brackets {level} t "
+        "intervals with Satterthwaite's degrees of freedom. The row crossed is one model of all blocks but the first at "
+        "once, blocks crossed with prompts."
     ]
     warned = rows[rows["note"].fillna("") != ""]
     for trouble, word in {"Not converged": "did not converge", "On the boundary": "boundary"}.items():
         layers = dict.fromkeys(warned.loc[warned["note"].str.contains(word), "layer"])
         if layers:
-            notes.append(f"{trouble} (statsmodels' words are in estimates.csv): layers {', '.join(layers)}.")
+            notes.append(f"{trouble} (said in estimates.csv): layers {', '.join(layers)}.")
     return frame, caption, tuple(notes)
 
 
 def _claims(claims: pd.DataFrame) -> tuple[pd.DataFrame, str, tuple[str, ...]]:
     caption = "The research note's claims, and what this run says of each."
+    # Sensitivity analyses have no decision; they are in claims.csv.
+    claims = claims[claims["decision"].fillna("") != ""]
     if claims.empty:
         return pd.DataFrame({"claim": ["none: they need the arm top with the median"]}), caption, ()
     rows = []
@@ -121,10 +168,11 @@ def _claims(claims: pd.DataFrame) -> tuple[pd.DataFrame, str, tuple[str, ...]]:
             }
         )
     notes = (
-        "Over all blocks but the first; claim 4: block 0 against the others. Shares of neurons or nats; limit: the margin "
-        "or bound of the claim. Blocks: how many by themselves are supported/refuted/undecided. Intervals are 95 %, "
-        "those of claim 1 90 % (two one-sided tests at 5 %); p-values of single blocks, adjusted by Holm's method, and "
-        "the nulls in words are in claims.csv.",
+        "Over all blocks but the first; claim 4: block 0 against the others. Shares of neurons, of the plateau, or nats; "
+        "limit: the margin or bound of the claim. Blocks: how many by themselves are supported/refuted/undecided. Intervals are 95 %, "
+        "those of claim 1 90 % (two one-sided tests at 5 %), all by bootstrap-t over documents but that of the threshold; "
+        "p-values of single blocks, adjusted over blocks by the method named there, sensitivity analyses and the nulls in "
+        "words are in claims.csv.",
     )
     return pd.DataFrame(rows), caption, notes
 
@@ -132,11 +180,11 @@ def _claims(claims: pd.DataFrame) -> tuple[pd.DataFrame, str, tuple[str, ...]]:
 def _wide(rows: pd.DataFrame, column: str) -> pd.DataFrame:
     """Put a quantity's estimate and limits side by side: the overall row of every cell, then the first cell's layers."""
     first = (rows[CELLS] == rows[CELLS].iloc[0]).all(axis=1)
-    rows = rows[(rows["layer"] == ALL_LAYERS) | first]
+    rows = rows[rows["layer"].str.startswith(ALL_LAYERS) | first]
     keys = [*CELLS, "layer"]
     order = {key: number for number, key in enumerate(dict.fromkeys(rows[keys].itertuples(index=False, name=None)))}
     wide = rows.set_index([*keys, column])[["estimate", "conf_low", "conf_high"]].unstack(column)
-    places = [(key[-1] != ALL_LAYERS, order[key]) for key in wide.index]
+    places = [(not key[-1].startswith(ALL_LAYERS), order[key]) for key in wide.index]
     wide = wide.iloc[sorted(range(len(wide)), key=places.__getitem__)]
     return wide.reset_index(level=keys, col_level=0)
 
@@ -145,6 +193,12 @@ def _cells(wide: pd.DataFrame) -> pd.DataFrame:
     """Return the columns that name a row, those that never change left out."""
     names = pd.DataFrame({key: wide[key].to_numpy(str).ravel() for key in (*CELLS, "layer")})
     return names[[key for key in names if key == "layer" or len(set(names[key])) > 1]]
+
+
+def _numbers(wide: pd.DataFrame, key: object, scale: float, decimals: int) -> list[str]:
+    return [
+        f"{scale * one:.{decimals}f}".replace("-", "−") if np.isfinite(one) else "" for one in wide["estimate", key]
+    ]
 
 
 def _with_interval(wide: pd.DataFrame, key: object, scale: float, decimals: int) -> list[str]:

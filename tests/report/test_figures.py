@@ -8,7 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from ripplestats.fits.run_estimates import layer_curves
+from ripplestats.fits.run_estimates import INVERTED, cell_curves, layer_curves
 from ripplestats.rendering import charts
 from ripplestats.report.figures import (
     draw_dose_response,
@@ -16,6 +16,7 @@ from ripplestats.report.figures import (
     draw_seed_dots,
     draw_threshold_by_layer,
     figure,
+    mean_effects,
     write_figures,
 )
 from ripplestats.store.run_directory import Run
@@ -24,7 +25,6 @@ from tests.report.conftest import EVIL, Finished, finished
 from tests.store.synthetic_run import BREAK, RATES
 
 NAMES = ("dose_response", "layer_by_rate", "seed_dots", "threshold_by_layer")
-PERCENTILE = "document bootstrap, percentile"
 
 
 def elsewhere(made: Finished, folder: Path) -> Run:
@@ -36,7 +36,7 @@ def elsewhere(made: Finished, folder: Path) -> Run:
 @pytest.fixture(scope="module")
 def figures(synthetic: Finished, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = elsewhere(synthetic, tmp_path_factory.mktemp("figures") / "run")
-    write_figures(run, synthetic.estimates, n_boot=50)
+    write_figures(run, cell_curves(run), synthetic.estimates, n_boot=50)
     return run.path / "figures"
 
 
@@ -73,7 +73,7 @@ def test_the_name_of_the_dataset_is_drawn_as_it_is(figures: Path, name: str) -> 
 
 def test_the_same_run_gives_the_same_bytes(synthetic: Finished, figures: Path, tmp_path: Path) -> None:
     run = elsewhere(synthetic, tmp_path / "again")
-    write_figures(run, synthetic.estimates, n_boot=50)
+    write_figures(run, cell_curves(run), synthetic.estimates, n_boot=50)
     for path in figures.iterdir():
         assert (run.path / "figures" / path.name).read_bytes() == path.read_bytes(), path.name
 
@@ -140,7 +140,7 @@ def test_thresholds_are_drawn_in_percent_with_their_intervals(synthetic: Finishe
     rows = synthetic.estimates[synthetic.estimates["arm"] == "top"]
     draw_threshold_by_layer(page, rows)
     (ax,) = page.axes
-    of = rows[(rows["quantity"] == "threshold") & (rows["metric"] == "delta_logprob") & (rows["method"] == PERCENTILE)]
+    of = rows[(rows["quantity"] == "threshold") & (rows["metric"] == "delta_logprob") & (rows["method"] == INVERTED)]
     of = of.set_index("layer")
     dots, overall = ax.lines
     np.testing.assert_array_equal(dots.get_xdata(), [0, 1, 2])
@@ -162,7 +162,7 @@ def test_an_undefined_threshold_is_marked_as_such(synthetic: Finished, page: Fig
 
 def test_the_seeds_dots_are_split_into_its_two_grids(synthetic: Finished, page: Figure) -> None:
     effects = synthetic.run.effects()
-    draw_seed_dots(page, effects[effects["arm"] == "top"])
+    draw_seed_dots(page, mean_effects(layer_curves(effects[effects["arm"] == "top"], "delta_logprob")), 12)
     coarse, fine = page.axes[:2]
     # One line for zero, then one a rate: 10, 30, 60, 90 %, and .2, .6, 1, 2, 3, 4.5 %.
     assert len(coarse.lines) == 1 + 4
@@ -173,7 +173,7 @@ def test_the_seeds_dots_are_split_into_its_two_grids(synthetic: Finished, page: 
 
 def test_a_grid_that_was_not_run_is_said(synthetic: Finished, page: Figure) -> None:
     effects = synthetic.run.effects()
-    draw_seed_dots(page, effects[effects["rate"] < 0.05])
+    draw_seed_dots(page, mean_effects(layer_curves(effects[effects["rate"] < 0.05], "delta_logprob")), 12)
     assert [text.get_text() for text in page.axes[0].texts] == ["no rate of this grid was run"]
 
 
@@ -192,7 +192,7 @@ def test_every_kind_of_run_has_its_figures(
 ) -> None:
     monkeypatch.setitem(charts._STYLE, "savefig.dpi", 40)  # pixels are looked at above
     made = finished(tmp_path / "run", **options)
-    write_figures(made.run, made.estimates, n_boot=50)
+    write_figures(made.run, cell_curves(made.run), made.estimates, n_boot=50)
     assert len(list((made.run.path / "figures").iterdir())) == 2 * len(NAMES)
 
 

@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ripplestats.fits.run_estimates import INVERTED, RESAMPLED
+from ripplestats.fits.run_models import CROSSED, MIXED, POPULATION
 from ripplestats.report.tables import write_tables
 from ripplestats.store.run_directory import Run, start_run
 from ripplestats.store.schema import CLAIM_COLUMNS, ESTIMATES
@@ -17,7 +19,7 @@ from tests.store.synthetic_run import synthetic_definition, synthetic_manifest
 
 SNAPSHOTS = Path(__file__).parent.parent / "snapshots"
 LIMITS = ["estimate", "conf_low", "conf_high"]
-NAMES = ("claims", "core_fraction", "mixed_model", "thresholds")
+NAMES = ("claims", "core_fraction", "core_shapes", "mixed_model", "thresholds")
 ESCAPED = r"evil\_\% \& \# \textbackslash{}input\{x\} \$"
 
 
@@ -52,14 +54,17 @@ def hand_made(tmp_path: Path, rows: list[dict[str, object]], claims: list[dict[s
         "site": "pre",
         "metric": "delta_logprob",
         "share": np.nan,
-        "method": "document bootstrap, percentile",
+        "method": INVERTED,
         "std_error": np.nan,
         "conf_level": 0.95,
         "n_prompts": 12,
         "n_documents": 12,
         "note": "",
     }
-    estimates = pd.DataFrame([{**common, **row} for row in rows])[list(ESTIMATES)]
+    slopes = ("slope_below", "slope_above")
+    methods = [{"method": RESAMPLED if row["quantity"] in slopes else INVERTED} for row in rows]
+    estimates = pd.DataFrame([{**common, **method, **row} for method, row in zip(methods, rows, strict=True)])
+    estimates = estimates[list(ESTIMATES)]
     return Finished(run, estimates, pd.DataFrame(claims or [], columns=list(CLAIM_COLUMNS)))
 
 
@@ -83,32 +88,40 @@ def test_all_tables_compile_and_print_the_name_of_the_dataset(tables: dict[str, 
     assert "core fraction" in printed
 
 
-def percentile_rows(made: Finished, arm: str, layer: str) -> pd.DataFrame:
+def shown_rows(made: Finished, arm: str, layer: str) -> pd.DataFrame:
     rows = made.estimates
-    chosen = (rows["metric"] == "delta_logprob") & (rows["method"] == "document bootstrap, percentile")
-    return rows[chosen & (rows["arm"] == arm) & (rows["layer"] == layer)]
+    chosen = (rows["metric"] == "delta_logprob") & rows["method"].isin([INVERTED, RESAMPLED, POPULATION])
+    inverted = rows["quantity"].isin(["threshold", "plateau", "core_fraction"]) == (rows["method"] == INVERTED)
+    return rows[chosen & inverted & (rows["arm"] == arm) & (rows["layer"] == layer)]
 
 
 def test_every_arm_has_its_mean_and_the_first_arm_its_layers(tables: dict[str, str]) -> None:
     for name in ("thresholds", "core_fraction"):
         keys = [tuple(cells[:2]) for cells in body(tables[name])]
         assert keys == [("top", "all"), ("random", "all"), ("top", "0"), ("top", "1"), ("top", "2")], name
-    assert [cells[0] for cells in body(tables["mixed_model"])] == ["all", "0", "1", "2"]
+    assert [cells[0] for cells in body(tables["mixed_model"])] == ["all", "all, crossed", "0", "1", "2"]
 
 
 def test_the_threshold_table_holds_the_estimates_in_percent(tables: dict[str, str], synthetic: Finished) -> None:
     for arm, layer, *cells in body(tables["thresholds"]):
-        of = percentile_rows(synthetic, arm, layer).set_index("quantity")
+        of = shown_rows(synthetic, arm, layer).set_index("quantity")
         scale = {"threshold": 100, "slope_below": 0.01, "slope_above": 0.01}
         digits = {"threshold": 1, "slope_below": 3, "slope_above": 4}
-        for found, quantity in zip(numbers(cells), scale, strict=True):
+        threshold, population, spread, *slopes = cells
+        if arm == "top":
+            assert float(spread) == pytest.approx(100 * of.loc["threshold_sd", "estimate"], abs=0.0501)
+            expected = 100 * of.loc["population_threshold", LIMITS].astype(float)
+            np.testing.assert_allclose(numbers([population])[0], expected, rtol=0, atol=0.0501)
+        else:
+            assert (population, spread) == ("--", "--")
+        for found, quantity in zip(numbers([threshold, *slopes]), scale, strict=True):
             expected = scale[quantity] * of.loc[quantity, LIMITS].astype(float)
             np.testing.assert_allclose(found, expected, rtol=0, atol=0.501 * 10.0 ** -digits[quantity])
 
 
 def test_the_core_table_holds_plateau_and_shares(tables: dict[str, str], synthetic: Finished) -> None:
     for arm, layer, *cells in body(tables["core_fraction"]):
-        of = percentile_rows(synthetic, arm, layer)
+        of = shown_rows(synthetic, arm, layer)
         plateau = of.loc[of["quantity"] == "plateau", LIMITS].to_numpy()
         shares = of[of["quantity"] == "core_fraction"].sort_values("share")[LIMITS].to_numpy()
         np.testing.assert_allclose(numbers(cells[:1]), plateau, atol=0.000501)
@@ -116,10 +129,15 @@ def test_the_core_table_holds_plateau_and_shares(tables: dict[str, str], synthet
 
 
 def test_the_mixed_table_holds_the_fixed_effects_of_the_top_arm(tables: dict[str, str], synthetic: Finished) -> None:
-    rows = synthetic.estimates[synthetic.estimates["method"].str.startswith("MixedLM")]
     for layer, *cells in body(tables["mixed_model"]):
-        of = rows[rows["layer"] == layer].set_index("quantity")
+        method = CROSSED if layer.endswith("crossed") else MIXED
+        rows = synthetic.estimates[synthetic.estimates["method"] == method]
+        of = rows[rows["layer"] == layer.removesuffix(", crossed")].set_index("quantity")
         expected = of.loc[["mixed_intercept", "mixed_slope_below", "mixed_slope_above"], LIMITS]
+        if expected["estimate"].isna().all():
+            assert set(cells) == {"--"}
+            assert layer == "all, crossed"  # of two layers, too few for the spread between layers
+            continue
         np.testing.assert_allclose(numbers(cells), expected, atol=0.0000501)
 
 
@@ -132,7 +150,7 @@ def test_only_fits_that_ended_without_converging_are_said_not_to_have_converged(
         "4": f"{first_try} The fit did not converge: its figures are not to be trusted.",
         "5": "A variance lies on the boundary (zero).",
     }
-    values = {"estimate": 0.5, "conf_low": 0.25, "conf_high": 0.75, "method": "MixedLM, REML, Wald"}
+    values = {"estimate": 0.5, "conf_low": 0.25, "conf_high": 0.75, "method": MIXED}
     bootstrapped = [{"quantity": name, "layer": "all", **dict.fromkeys(LIMITS, 0.5)} for name in
                     ("threshold", "slope_below", "slope_above", "plateau")]  # fmt: skip
     fits = [
@@ -253,4 +271,5 @@ def test_every_kind_of_run_has_its_tables(tmp_path: Path, options: dict[str, obj
     found = tables_of(made.run)
     assert tuple(found) == NAMES
     thresholds = body(found["thresholds"])
-    assert {cells[-4] for cells in thresholds} == set(made.estimates["layer"])
+    before = 6 if "top" in options.get("arms", ()) else 4
+    assert {cells[-before] for cells in thresholds} == set(made.estimates["layer"])

@@ -1,0 +1,54 @@
+"""One-sided tests of many groups with their replicates, from which p-values are adjusted over groups."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ripplestats.fits.contrasts import Contrast
+from ripplestats.fits.curves import Floats
+
+Flags = NDArray[np.bool_]
+Places = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class OneSided:
+    """A test of each group: statistics large against the null, p-values, and replicates under it, samples × groups."""
+
+    statistic: Floats
+    p_value: Floats
+    replicates: Floats
+
+    def take(self, places: Places) -> "OneSided":
+        """Return the tests of some groups."""
+        return OneSided(self.statistic[places], self.p_value[places], self.replicates[:, places])
+
+    def where(self, defined: Flags) -> "OneSided":
+        """Return the tests with those of the other groups undefined."""
+        statistic, p_value = (np.where(defined, one, np.nan) for one in (self.statistic, self.p_value))
+        return OneSided(statistic, p_value, self.replicates)
+
+
+def above(found: Contrast, value: float) -> OneSided:
+    """Test the claim that a contrast with replicates lies above ``value``."""
+    return OneSided(*found.greater_than(value), _replicates(found))
+
+
+def below(found: Contrast, value: float) -> OneSided:
+    """Test the claim that a contrast with replicates lies below ``value``."""
+    return OneSided(*found.less_than(value), -_replicates(found))
+
+
+def weaker(one: OneSided, other: OneSided) -> OneSided:
+    """Return of each group the test with the larger p-value: for a claim that needs both to reject."""
+    first = one.p_value >= other.p_value
+    return OneSided(
+        np.where(first, one.statistic, other.statistic),
+        np.where(first, one.p_value, other.p_value),
+        np.where(first, one.replicates, other.replicates),
+    )
+
+
+def _replicates(found: Contrast) -> Floats:
+    return np.full((1, len(found.groups)), np.nan) if found.replicates is None else found.replicates
