@@ -22,6 +22,7 @@ _TRIALS = 21
 #: Critical value of the test that a break fits worse, in critical values of the other test. Near the estimate its t is
 #: half of the other's, so that above 0.5 it decides nothing there; 0.65 is a one-sided test at 10 % beside 95 %.
 _WORSE = 0.65
+_ROUNDING = 1e-9
 
 
 def break_interval(curves: DocumentCurves, design: BreakDesign, conf_level: float = 0.95) -> tuple[Floats, Floats]:
@@ -122,7 +123,8 @@ def _room(projections: Floats, best: Floats, curve: Floats, covariance: Floats, 
     gradients = 2 * (residuals - best @ curve)
     spread = np.sqrt(np.maximum(((gradients @ covariance) * gradients).sum(axis=1), 0.0))
     room: Floats = (_WORSE * critical * spread - (residuals @ curve - least)) / max(least, np.finfo(np.float64).tiny)
-    return room
+    # The best break itself is as good as itself, whatever rounding says.
+    return np.where(np.abs(room) < _ROUNDING, 0.0, room)
 
 
 def _where_positive(trials: Floats, margin: Floats) -> Floats:

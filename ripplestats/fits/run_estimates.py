@@ -122,7 +122,7 @@ def _tables(
     else:
         shares = (0.5, 0.8, 0.9) if cell.metric in CURVE_METRICS else ()
         yield _rows(core_terms(curves, resamples, conf_level, shares, intervals=("inversion", "expanded", "bca")), named)
-        if cell.metric == MAIN_METRIC:
+        if _is_main(cell):
             yield _rows(saturation_terms(curves, resamples, conf_level), named)
     if cell.metric == MAIN_METRIC:
         yield _design_effect(curves, statistics.products, named)
