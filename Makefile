@@ -4,7 +4,7 @@ BIN := .venv/bin
 RUN ?= runs/wikitext-smollm2-135m
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check paper wheel clean
+.PHONY: help demo test check calibration bench paper wheel clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1|/' | column -t -s '|'
@@ -20,6 +20,12 @@ check: .venv/dev ## lint, types, order of imports
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+calibration: .venv/dev ## simulate the coverage of all intervals and the size of all tests; writes tests/calibration/results
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.calibration.full
+
+bench: .venv/dev ## time the statistics beside R and statsmodels; writes benchmarks/results
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.statistics
 
 paper: .venv/core ## build paper/main.pdf from RUN=runs/... (needs latexmk and a LaTeX)
 	test -f $(RUN)/estimates.csv || $(MAKE) demo

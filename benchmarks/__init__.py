@@ -1,0 +1,1 @@
+"""Measured ratios against the peers; nothing in the package imports this."""
