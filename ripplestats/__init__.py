@@ -18,12 +18,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ripplestats.errors import RippleStatsError
     from ripplestats.fits.core import core_fraction
+    from ripplestats.fits.design import plan_interval
     from ripplestats.fits.mixed import mixed
+    from ripplestats.fits.moderators import moderators
     from ripplestats.fits.result import FitResult
     from ripplestats.fits.run_estimates import estimate_run
     from ripplestats.fits.segmented import segmented
+    from ripplestats.fits.segmented_mixed import segmented_mixed
+    from ripplestats.fits.specifications import specification_curve
     from ripplestats.hypotheses.breaks import break_test
+    from ripplestats.hypotheses.davies import davies_test
     from ripplestats.hypotheses.equivalence import equivalence
+    from ripplestats.hypotheses.power import plan_claim
     from ripplestats.hypotheses.run_claims import claims
     from ripplestats.model.load import Model, load_model
     from ripplestats.model.sites import SiteNames
@@ -45,14 +51,20 @@ _HOMES = {
     "break_test": "ripplestats.hypotheses.breaks",
     "claims": "ripplestats.hypotheses.run_claims",
     "core_fraction": "ripplestats.fits.core",
+    "davies_test": "ripplestats.hypotheses.davies",
     "equivalence": "ripplestats.hypotheses.equivalence",
     "estimate_run": "ripplestats.fits.run_estimates",
     "load_model": "ripplestats.model.load",
     "load_prompts": "ripplestats.prompts.sampling",
     "make_prompts": "ripplestats.prompts.sampling",
     "mixed": "ripplestats.fits.mixed",
+    "moderators": "ripplestats.fits.moderators",
     "open_run": "ripplestats.store.run_directory",
+    "plan_claim": "ripplestats.hypotheses.power",
+    "plan_interval": "ripplestats.fits.design",
     "segmented": "ripplestats.fits.segmented",
+    "segmented_mixed": "ripplestats.fits.segmented_mixed",
+    "specification_curve": "ripplestats.fits.specifications",
     "sweep": "ripplestats.pipeline",
 }
 
@@ -67,14 +79,20 @@ __all__ = [
     "break_test",
     "claims",
     "core_fraction",
+    "davies_test",
     "equivalence",
     "estimate_run",
     "load_model",
     "load_prompts",
     "make_prompts",
     "mixed",
+    "moderators",
     "open_run",
+    "plan_claim",
+    "plan_interval",
     "segmented",
+    "segmented_mixed",
+    "specification_curve",
     "sweep",
 ]
 

@@ -13,18 +13,28 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ripplestats.fits.run_estimates import estimate_run
+import numpy as np
+
+from ripplestats.errors import InputError
+from ripplestats.fits.bootstrap import resample_documents
+from ripplestats.fits.curve_layout import Cell
+from ripplestats.fits.curves import DocumentCurves
+from ripplestats.fits.run_estimates import CURVE_METRICS, MAIN_METRIC, estimate_run
+from ripplestats.fits.run_moderators import run_moderators
 from ripplestats.fits.run_statistics import run_statistics
+from ripplestats.fits.specifications import SpecificationCurve, specifications
 from ripplestats.hypotheses.run_claims import claims
 from ripplestats.rendering.latex import latex_paragraphs
 from ripplestats.rendering.progress import progress
 from ripplestats.report.figures import write_figures
+from ripplestats.report.specification_curve import write_specification_curve
 from ripplestats.report.summary import summarise
-from ripplestats.report.tables import write_tables
+from ripplestats.report.tables import write_moderators, write_tables
 from ripplestats.store.atomic import storing, write_text
 from ripplestats.store.run_directory import Run, start_run
 
 if TYPE_CHECKING:
+    from ripplestats.fits.result import FitResult
     from ripplestats.model.load import Model
     from ripplestats.prompts.table import PromptTable
     from ripplestats.sweeps.runner import Sweep
@@ -101,13 +111,31 @@ def analyse(run: Run, *, n_boot: int = 2000, seed: int = 0) -> str:
     write_text(run.path / "claims.csv", decided.to_csv(index=False))
     with storing(run.path):
         write_tables(run, estimates, decided)
+        write_moderators(run, _moderators(run, next(iter(curves))))
         write_figures(run, curves, estimates)
+        specified = _specified(curves, n_boot, seed)
+        write_text(run.path / "specifications.csv", specified.rows.to_csv(index=False))
+        write_specification_curve(run, specified)
     text = summarise(run, estimates, decided)
     write_text(run.path / "summary.txt", f"{text}\n")
     write_text(run.path / "tables" / "summary.tex", latex_paragraphs(text))
     timings = {**run.manifest.get("timings", {}), "analysis_s": round(time.monotonic() - started, 2)}
     run.update(timings=timings, analysis={"n_boot": n_boot, "seed": seed})
     return text
+
+
+def _specified(curves: Mapping[Cell, DocumentCurves], n_boot: int, seed: int) -> SpecificationCurve:
+    chosen = {cell: one for cell, one in curves.items() if cell.metric in CURVE_METRICS}
+    n_units = next(iter(chosen.values())).n_documents
+    return specifications(chosen, resample_documents(n_units, n_boot, np.random.default_rng(seed)))
+
+
+def _moderators(run: Run, first: Cell) -> "FitResult | str":
+    """Return the regression on prompts' covariates, or why there is none."""
+    try:
+        return run_moderators(run, Cell("top", first.replacement, first.site, MAIN_METRIC))
+    except InputError as error:
+        return str(error)
 
 
 def _run_parts(run: Run, job: "Sweep", engine: Any) -> None:

@@ -63,7 +63,7 @@ def core_fraction(
         n_boot, seed, conf_level: of the bootstrap over documents.
         interval: ``expanded`` (percentile, widened for few documents), ``percentile``, ``bca``, or ``inversion`` (of
             the t test that the mean curve is at its level; the plateau's is the t interval). Parametric curves have
-            percentile intervals.
+            the first two.
 
     Returns:
         Terms ``plateau`` and ``core_fraction_q`` for each group. A core fraction is NaN with a note where the
@@ -82,8 +82,7 @@ def core_fraction(
         if curves.counts is not None:
             raise InputError(f"curve={curve!r} needs a balanced frame: every document with every dose")
         chosen = tuple(model for model in MODELS if model.name.lower() == curve)
-        interval = "percentile"
-        terms = saturation_terms(curves, resamples, conf_level, tuple(share), plateau, chosen)
+        terms = saturation_terms(curves, resamples, conf_level, tuple(share), plateau, chosen, interval)
     half = {row.group: row.estimate for row in terms.itertuples() if share and row.share == share[0]}
     terms["term"] = [row.term if np.isnan(row.share) else f"{row.term}_{row.share:g}" for row in terms.itertuples()]
     terms = terms.rename(columns={"group": by}) if by else terms.drop(columns="group")
@@ -139,7 +138,9 @@ def core_terms(
                 rows += [(group, method_name(name), share, term, *[np.nan] * 6, why) for term, share in keys]
         return pd.DataFrame(rows, columns=["group", "method", "share", *TERMS])
     estimate = of_pooled(curves, core_statistic(curves, weights, np.array(shares)))
-    for name, (error, low, high) in _limits(curves, estimate, weights, resamples, conf_level, shares, intervals).items():
+    for name, (error, low, high) in _limits(
+        curves, estimate, weights, resamples, conf_level, shares, intervals
+    ).items():
         for i, group in enumerate(curves.groups):
             why = _undefined(low[i, 0], high[i, 0])
             for j, (term, share) in enumerate(keys):

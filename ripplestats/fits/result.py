@@ -36,7 +36,7 @@ class FitResult:
 
     def conf_int(self) -> "pd.DataFrame":
         """Return the terms with their confidence limits only."""
-        names = [column for column in self.terms.columns if column not in TERMS]
+        names = self.terms.columns[: self.terms.columns.get_loc("term")]
         return self.terms[[*names, "term", "conf_low", "conf_high"]].copy()
 
     def summary(self) -> str:

@@ -105,9 +105,7 @@ def _is_main(cell: Cell) -> bool:
     return cell.arm == "top" and cell.metric == MAIN_METRIC
 
 
-def _tables(
-    cell: Cell, statistics: CellStatistics, resamples: Resamples, conf_level: float
-) -> Iterator[pd.DataFrame]:
+def _tables(cell: Cell, statistics: CellStatistics, resamples: Resamples, conf_level: float) -> Iterator[pd.DataFrame]:
     curves = statistics.curves
     named = {**cell._asdict(), "n_prompts": curves.n_prompts, "n_documents": curves.total_documents}
     if cell.metric in CURVE_METRICS:
@@ -121,9 +119,11 @@ def _tables(
             yield _rows(sufficiency_terms(curves, resamples, conf_level), named)
     else:
         shares = (0.5, 0.8, 0.9) if cell.metric in CURVE_METRICS else ()
-        yield _rows(core_terms(curves, resamples, conf_level, shares, intervals=("inversion", "expanded", "bca")), named)
+        yield _rows(
+            core_terms(curves, resamples, conf_level, shares, intervals=("inversion", "expanded", "bca")), named
+        )
         if _is_main(cell):
-            yield _rows(saturation_terms(curves, resamples, conf_level), named)
+            yield _rows(saturation_terms(curves, resamples, conf_level, interval="expanded"), named)
     if cell.metric == MAIN_METRIC:
         yield _design_effect(curves, statistics.products, named)
     if _is_main(cell):

@@ -87,11 +87,11 @@ def _of_groups(products: CrossProducts, groups: list[int]) -> CrossProducts:
 def _fitted(products: CrossProducts, model: BalancedModel, layer: str, method: str, conf_level: float) -> list[Row]:
     try:
         fit = fit_balanced(products, model)
-    except InputError as error:
-        return [{**_row(layer, name, str(error)), "method": method} for name in _FIXED]
+    except InputError as undefined:
+        return [{**_row(layer, name, str(undefined)), "method": method} for name in _FIXED]
     df = satterthwaite(fit)
     error = np.sqrt(np.diag(fit.fixed_covariance))
-    half = stats.t.isf((1 - conf_level) / 2, df) * error
+    half = np.asarray(stats.t.isf((1 - conf_level) / 2, df)) * error
     said = " ".join(fit.notes)
     rows = []
     for i, name in enumerate(_FIXED):
@@ -112,4 +112,10 @@ def _spreads(fit: BalancedFit) -> list[tuple[str, float]]:
 
 def _row(layer: str, quantity: str, note: str, figures: tuple[float, ...] | Floats = (np.nan,) * 4) -> Row:
     names = ("estimate", "std_error", "conf_low", "conf_high")
-    return {"quantity": quantity, "layer": layer, "share": np.nan, "note": note, **dict(zip(names, figures, strict=True))}
+    return {
+        "quantity": quantity,
+        "layer": layer,
+        "share": np.nan,
+        "note": note,
+        **dict(zip(names, figures, strict=True)),
+    }

@@ -1,7 +1,7 @@
 """Core fraction from a parametric curve: exponential and Hill saturation, a check on the isotonic one.
 
-Both are a height times a shape, P · b(x; θ). The height is linear, so it is projected out (Golub & Pereyra 1973, SIAM
-J. Numer. Anal. 10:413): a dense grid over the shapes finds the basin of the global minimum, Newton steps end in it. All curves at once.
+Both are a height times a shape, P · b(x; θ), and the height is projected out (Golub & Pereyra 1973, SIAM J. Numer. Anal.
+10:413). A dense grid over the shapes finds the basin of the global minimum, Newton steps end in it. All curves at once.
 """
 
 from collections.abc import Callable, Hashable
@@ -24,9 +24,8 @@ if TYPE_CHECKING:
 Truths = NDArray[np.bool_]
 
 _CURVES_AT_ONCE = 4096
-_STEPS = 60
-#: So many steps in a row that end at the edge are the end, too.
-_PATIENCE = 3
+#: At most so many steps; so many in a row that end at the edge are the end, too.
+_STEPS, _PATIENCE = 60, 3
 #: Steps in the logarithm of a parameter below this are the end.
 _CONVERGED = 1e-10
 #: A best shape so near to the grid's edge (in the logarithm) says that the doses do not tell it.
@@ -162,10 +161,10 @@ def _refined(
         step = _newton_step(model, x, root, rows[active], place[active]) * length[active, None]
         trial = np.clip(place[active] + step, *limits)
         moved = np.abs(trial - place[active]).max(axis=1)
-        trial_height, trial_residual = _projected(rows[active], model.shape(x, trial) * root)
-        better = (trial_residual <= residual[active]) & (trial_height > 0)
+        heights, residuals = _projected(rows[active], model.shape(x, trial) * root)
+        better = (residuals <= residual[active]) & (heights > 0)
         won = active[better]
-        place[won], height[won], residual[won] = trial[better], trial_height[better], trial_residual[better]
+        place[won], height[won], residual[won] = trial[better], heights[better], residuals[better]
         length[active] = np.where(better, np.minimum(2 * length[active], 1), length[active] / 4)
         # Steps that lead out of the grid again and again mean that the doses do not tell the shape.
         blocked[active] = np.where(_at_edge(place[active], limits), blocked[active] + 1, 0)
@@ -176,12 +175,11 @@ def _refined(
 
 
 def _at_edge(place: Floats, limits: tuple[Floats, Floats]) -> Truths:
-    room: Floats = np.minimum(place - limits[0], limits[1] - place).min(axis=1)
-    return room < _EDGE
+    return np.asarray(np.minimum(place - limits[0], limits[1] - place).min(axis=1) < _EDGE)
 
 
 def _projected(rows: Floats, shapes: Floats) -> tuple[Floats, Floats]:
-    """Return the best height of each row's shape and the residual sum of squares."""
+    """Return the best height of each row's shape, and what is left."""
     height = (rows * shapes).sum(axis=1) / (shapes**2).sum(axis=1)
     residual: Floats = ((rows - height[:, None] * shapes) ** 2).sum(axis=1)
     return height, residual
@@ -219,10 +217,9 @@ def saturation_statistic(
 
     def statistic(rows: Floats) -> Floats:
         fit = fit_saturation(model, x, weights, rows)
-        usable = np.isfinite(fit.height) & ~fit.edge
+        usable = np.flatnonzero(np.isfinite(fit.height) & ~fit.edge)
         found = np.full((len(rows), 1 + len(shares)), np.nan)
-        for start in range(0, len(rows), _CURVES_AT_ONCE):
-            chosen = start + np.flatnonzero(usable[start : start + _CURVES_AT_ONCE])
+        for chosen in np.array_split(usable, 1 + len(usable) // _CURVES_AT_ONCE):
             mean = model.shape(points, fit.parameters[chosen]) @ node_weights
             doses = model.inverse(mean[:, None] * shares, fit.parameters[chosen])
             found[chosen] = np.column_stack([fit.height[chosen] * mean, doses])
@@ -238,10 +235,11 @@ def saturation_terms(
     shares: tuple[float, ...] = (0.5, 0.8, 0.9),
     plateau: tuple[float, float] = PLATEAU,
     models: tuple[Saturation, ...] = MODELS,
+    interval: str = "percentile",
 ) -> "pd.DataFrame":
     """Return plateau and core fractions of the fitted curves for each model and group, in the columns of ``core_terms``.
 
-    ``method`` is the model's name; intervals are percentile ones over documents. There is no interval where more than 5 % of the resamples have no such curve.
+    ``method`` is the model's name; there is no interval where more than 5 % of the resamples have no such curve.
 
     Raises:
         InputError: a share is not between 0 and 1, or there are too few doses.
@@ -251,7 +249,9 @@ def saturation_terms(
     for one in shares:
         if not 0 < one < 1:
             raise InputError(f"share={one} is not allowed; a share lies between 0 and 1")
-    rows = [row for model in models for row in _model_rows(model, curves, resamples, conf_level, shares, plateau)]
+    rows = [
+        row for model in models for row in _model_rows(model, curves, resamples, conf_level, shares, plateau, interval)
+    ]
     return pd.DataFrame(rows, columns=["group", "method", "share", *TERMS])
 
 
@@ -262,6 +262,7 @@ def _model_rows(
     conf_level: float,
     shares: tuple[float, ...],
     plateau: tuple[float, float],
+    interval: str,
 ) -> list[tuple[Hashable, ...]]:
     keys = [("plateau", np.nan), *(("core_fraction", share) for share in shares)]
     if plateau_weights(curves.x, plateau) is None:
@@ -279,7 +280,7 @@ def _model_rows(
                 rows.append((group, model.name, share, term, *[np.nan] * 6, why))
                 continue
             note = _no_interval(float(found.undefined[i, j]))
-            figures = (found.std_error, *found.percentile)
+            figures = (found.std_error, *getattr(found, interval))
             error, low, high = (np.nan if note else one[i, j] for one in figures)
             rows.append((group, model.name, share, term, estimate[i, j], error, np.nan, np.nan, low, high, note))
     return rows
@@ -288,10 +289,9 @@ def _model_rows(
 def _undefined(model: Saturation, fit: SaturationFit, i: int) -> str:
     if np.isnan(fit.height[i]):
         return "undefined: the curve is flat or negative"
-    if fit.edge[i]:
-        shown = ", ".join(f"{value:.3g}" for value in np.exp(fit.parameters[i]))
-        return f"undefined: the best {model.name} curve lies at the edge of what the doses can tell ({shown})"
-    return ""
+    shown = ", ".join(f"{value:.3g}" for value in np.exp(fit.parameters[i]))
+    why = f"undefined: the best {model.name} curve lies at the edge of what the doses can tell ({shown})"
+    return why if fit.edge[i] else ""
 
 
 def _no_interval(undefined: float) -> str:

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from ripplestats.fits.bootstrap import resample_documents, simultaneous_band
-from ripplestats.fits.curves import DocumentCurves
 from ripplestats.fits.curve_layout import ALL_LAYERS, Cell
+from ripplestats.fits.curves import DocumentCurves
 from ripplestats.fits.run_estimates import CELLS, MAIN_METRIC, main_rows
 from ripplestats.rendering.charts import COLUMN, PAGE, PALETTE, chart_style, draw_band
 from ripplestats.report.wording import ARM_NAMES, METRIC_NAMES, provenance

@@ -13,6 +13,7 @@ from ripplestats.report.wording import details, provenance
 from ripplestats.store.atomic import write_text
 
 if TYPE_CHECKING:
+    from ripplestats.fits.result import FitResult
     from ripplestats.store.run_directory import Run
 
 _ROWS = (
@@ -42,6 +43,41 @@ def write_tables(run: "Run", estimates: pd.DataFrame, claims: pd.DataFrame) -> N
             notes=(*notes, *([] if name == "claims" else [_ROWS]), details(manifest, counts), design),
         )
         write_text(run.path / "tables" / f"{name}.tex", table)
+
+
+def write_moderators(run: "Run", found: "FitResult | str") -> None:
+    """Write ``tables/moderators.tex`` and ``moderators.csv``: the regression on prompts' covariates, or why there is none."""
+    caption = "Moderators: what of a prompt goes with its effect, of the mean over all blocks but the first."
+    notes: tuple[str, ...] = ()
+    if isinstance(found, str):
+        frame = pd.DataFrame({"term": [f"none: {found}"]})
+        write_text(run.path / "moderators.csv", frame.to_csv(index=False))
+    else:
+        terms = found.tidy()
+        write_text(run.path / "moderators.csv", terms.to_csv(index=False))
+        limits = terms.rename(columns={name: (name, 0) for name in ("estimate", "conf_low", "conf_high")})
+        shown = {name: [_p_value(one) for one in terms[name]] for name in ("p_value", "p_adjusted")}
+        frame = pd.DataFrame(
+            {"term": terms["term"], "change": _with_interval(limits, 0, 1, 3), "p": shown["p_value"],
+             "adjusted": shown["p_adjusted"]}
+        )  # fmt: skip
+        level = f"{found.conf_level:.0%}"
+        notes = (
+            f"In brackets {level} t intervals. Plateau in nats, slope in nats per unit rate, core as a share of neurons.",
+            *found.notes,
+        )
+    manifest = run.manifest
+    table = latex_table(
+        frame,
+        caption=f"{caption} {provenance(manifest)}.",
+        label="tab:moderators",
+        notes=(*notes, details(manifest)),
+    )
+    write_text(run.path / "tables" / "moderators.tex", table)
+
+
+def _p_value(value: float) -> str:
+    return "" if np.isnan(value) else f"{value:.2g}"
 
 
 def _thresholds(estimates: pd.DataFrame, level: str) -> tuple[pd.DataFrame, str, tuple[str, ...]]:

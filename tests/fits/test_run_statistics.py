@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from ripplestats.errors import RunError
+from ripplestats.fits.curve_layout import ALL_LAYERS, Cell
 from ripplestats.fits.curves import document_curves
 from ripplestats.fits.products import cross_products
-from ripplestats.fits.curve_layout import ALL_LAYERS, Cell
 from ripplestats.fits.run_statistics import METRICS, run_statistics
 from ripplestats.store.run_directory import Run
 from tests.store.synthetic_run import make_run

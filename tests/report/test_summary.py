@@ -15,7 +15,6 @@ from tests.report.conftest import EVIL, Finished, finished
 from tests.store.synthetic_run import LEVELS, synthetic_manifest
 
 
-
 def line_of(text: str, start: str) -> str:
     (line,) = (line for line in text.splitlines() if line.startswith(start))
     return line

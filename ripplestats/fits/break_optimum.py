@@ -1,0 +1,248 @@
+"""The largest likelihood of curves with a random break: several starts, quasi-Newton, Newton; ML and REML."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from scipy import optimize
+
+from ripplestats.fits.break_likelihood import (
+    BREAK,
+    LOG_RESIDUAL,
+    Block,
+    Evaluation,
+    Layout,
+    Nodes,
+    evaluate,
+    integration_nodes,
+)
+from ripplestats.fits.curves import Floats
+
+#: Nodes a panel while searching, and at the optimum; doubled there until the likelihood stands still.
+SEARCH_ORDER, FIRST_ORDER, LAST_ORDER = 4, 6, 48
+#: Change of the log-likelihood, by more nodes, that does not matter.
+QUADRATURE_ERROR = 1e-4
+#: Optima this near in log-likelihood cannot be told apart by the data.
+NEAR = 2.0
+#: Half the squared distance to the optimum in standard errors at which a search has converged.
+DECREMENT = 1e-7
+#: Nodes a panel and steps of the stages of a search, and how many of its places each keeps.
+_STAGES = ((2, 15, 5), (SEARCH_ORDER, 80, 5))
+_NEWTON_STEPS = 12
+_FURTHEST = 30.0
+_REFUSED = 1e30
+#: What lacks more log-likelihood than this after the stages ends in no better optimum.
+_HOPELESS = 10.0
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """Parameters at a maximum, its log-likelihood (restricted, if so), order of quadrature, and what is left.
+
+    ``hessian`` is that of the negative log-likelihood; ``decrement`` half the squared distance to the stationary point
+    in standard errors; ``quadrature_error`` the change of the log-likelihood with twice the nodes.
+    """
+
+    parameters: Floats
+    log_likelihood: float
+    hessian: Floats
+    decrement: float
+    order: int
+    quadrature_error: float
+    restricted: float = np.nan
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Curves in blocks of equal doses, all distinct doses, and what is random."""
+
+    blocks: tuple[Block, ...]
+    x: Floats
+    layout: Layout
+    equal_breaks: bool = False
+
+    def with_equal_breaks(self) -> "Problem":
+        """Return the problem with the spread of breaks at zero."""
+        return replace(self, layout=replace(self.layout, random_break=False), equal_breaks=True)
+
+    def without_idle_spreads(self, found: Optimum, cost: float) -> Optimum:
+        """Return the optimum with each spread at zero that adds less than ``cost`` to the log-likelihood."""
+        if self.layout.unstructured:
+            return found
+        for place in range(self.layout.first_factor, self.layout.size):
+            parameters = found.parameters.copy()
+            parameters[place] = 0.0
+            if parameters[place] != found.parameters[place] and self.log_likelihood(parameters, found.order) > (
+                found.log_likelihood - cost
+            ):
+                found = refine(self, parameters, found.order)
+        return found
+
+    @cached_property
+    def smallest_gap(self) -> float:
+        """The least distance between doses."""
+        return float(np.diff(self.x).min())
+
+    def allows(self, parameters: Floats) -> bool:
+        """Say whether a search may go there: the break hardly outside the doses, its spread at most half as wide.
+
+        Without these limits the likelihood may be largest where almost all breaks lie outside the doses.
+        """
+        first, last = float(self.x[0]), float(self.x[-1])
+        return bool(
+            6 * first - 5 * self.x[1] <= parameters[BREAK] <= last
+            and self.layout.spread(parameters) <= (last - first) / 2
+            and abs(parameters[LOG_RESIDUAL]) <= _FURTHEST
+        )
+
+    def nodes(self, parameters: Floats, order: int) -> Nodes:
+        """Return integration nodes around the break of ``parameters``."""
+        return integration_nodes(self.x, float(parameters[BREAK]), self.layout.spread(parameters), order)
+
+    def log_likelihood(self, parameters: Floats, order: int) -> float:
+        """Return the log-likelihood with nodes around the break of ``parameters``."""
+        return float(self.evaluate(parameters, order).log_likelihood.sum())
+
+    def evaluate(self, parameters: Floats, order: int, *, information: bool = False) -> Evaluation:
+        """Return log-likelihood and scores with nodes around the break of ``parameters``."""
+        return evaluate(self.blocks, self.layout, parameters, self.nodes(parameters, order), information=information)
+
+
+def search(problem: Problem, starts: Sequence[Floats]) -> list[Optimum]:
+    """Climb a little from every start, then from the most likely places; returns the optima that differ, best first.
+
+    The order of quadrature is raised at the best one until its log-likelihood stands still.
+    """
+    climbed = list(starts)
+    for order, steps, kept in _STAGES:
+        climbed = [_climb(problem, one, order, steps) for one in climbed]
+        climbed = _distinct(problem, climbed)[:kept]
+    found: list[Optimum] = []
+    for parameters in climbed:
+        hopeless = found and problem.log_likelihood(parameters, SEARCH_ORDER) < found[0].log_likelihood - _HOPELESS
+        if hopeless or any(_same(problem, parameters, one) for one in found):
+            continue
+        found.append(refine(problem, parameters, found[0].order if found else FIRST_ORDER))
+    return sorted(found, key=lambda one: -one.log_likelihood)
+
+
+def _distinct(problem: Problem, places: list[Floats]) -> list[Floats]:
+    """Return the places, the most likely first, but those that are on one's way to the same optimum."""
+    layout = problem.layout
+    ranked = sorted(((problem.log_likelihood(one, SEARCH_ORDER), number) for number, one in enumerate(places)))
+    kept: list[Floats] = []
+    for _, number in reversed(ranked):
+        place, spread = places[number], layout.spread(places[number])
+        near = max(0.25 * spread, problem.smallest_gap / 2)
+        if not any(
+            abs(place[BREAK] - one[BREAK]) < near and abs(np.log(spread / layout.spread(one))) < 1 for one in kept
+        ):
+            kept.append(place)
+    return kept
+
+
+def _same(problem: Problem, parameters: Floats, one: Optimum) -> bool:
+    """Say whether two vectors are one optimum: the sign of a factor's column does not matter."""
+    gap = unsigned(problem.layout, parameters) - unsigned(problem.layout, one.parameters)
+    return float(gap @ one.hessian @ gap) < 0.05
+
+
+def unsigned(layout: Layout, parameters: Floats) -> Floats:
+    """Return the parameters with a factor of non-negative diagonal."""
+    found = parameters.copy()
+    for place, (_, j) in enumerate(layout.entries, layout.first_factor):
+        diagonal = layout.first_factor + layout.entries.index((j, j))
+        found[place] *= 1.0 if parameters[diagonal] >= 0 else -1.0
+    return found
+
+
+def _climb(problem: Problem, start: Floats, order: int, steps: int) -> Floats:
+    """Climb by BFGS, which begins with the information that the start's scores hold (Berndt, Hall, Hall & Hausman)."""
+    scores = problem.evaluate(start, order).scores
+    information = scores.T @ scores
+    information += 1e-3 * np.diag(np.maximum(np.diag(information), 1e-8))
+    root = np.linalg.cholesky(np.linalg.inv(information))
+
+    def negative(step: Floats) -> tuple[float, Floats]:
+        parameters = start + root @ step
+        if not problem.allows(parameters):
+            return _REFUSED, np.zeros_like(step)
+        found = problem.evaluate(parameters, order)
+        return -float(found.log_likelihood.sum()), -root.T @ found.scores.sum(axis=0)
+
+    begin: Floats = np.zeros(len(start))
+    step = optimize.minimize(negative, begin, jac=True, method="BFGS", options={"gtol": 1e-2, "maxiter": steps}).x
+    return unsigned(problem.layout, start + root @ step)
+
+
+def refine(problem: Problem, parameters: Floats, order: int) -> Optimum:
+    """Take Newton steps to the maximum nearby, with as many nodes a panel as it needs, at least ``order``."""
+    while True:
+        found = _newton(problem, parameters, order)
+        if not problem.layout.random_break:
+            # Equal breaks: the likelihood has a kink at each dose, and its maximum may be one.
+            place = int(np.searchsorted(problem.x, found.parameters[BREAK]))
+            for dose in problem.x[max(place - 1, 0) : place + 1]:
+                at_dose = found.parameters.copy()
+                at_dose[BREAK] = dose
+                held = _newton(problem, at_dose, order, held=True)
+                found = max(found, held, key=lambda one: one.log_likelihood)
+        error = abs(problem.log_likelihood(found.parameters, 2 * order) - found.log_likelihood)
+        found = replace(found, quadrature_error=error)
+        if error <= QUADRATURE_ERROR or 2 * order > LAST_ORDER:
+            return found
+        parameters, order = found.parameters, 2 * order
+
+
+def _newton(problem: Problem, parameters: Floats, order: int, *, held: bool = False) -> Optimum:
+    """Climb by Newton steps; with the break ``held``, by the other parameters."""
+    for _ in range(_NEWTON_STEPS):
+        here = problem.evaluate(parameters, order)
+        value = float(here.log_likelihood.sum())
+        hessian = observed_information(problem, parameters, order)
+        step, decrement = ascent(hessian, here.scores.sum(axis=0), held=held)
+        if decrement < DECREMENT:
+            break
+        shorter = filter(problem.allows, (parameters + step / 4**power for power in range(6)))
+        better = next((one for one in shorter if problem.log_likelihood(one, order) > value), None)
+        if better is None:
+            break
+        parameters = better
+    return Optimum(unsigned(problem.layout, parameters), value, hessian, decrement, order, np.nan)
+
+
+def ascent(hessian: Floats, gradient: Floats, *, held: bool = False) -> tuple[Floats, float]:
+    """Return the Newton step, away from saddles, and half its squared length in standard errors.
+
+    With the break ``held``, the step leaves it where it is.
+    """
+    if held:
+        hessian, gradient = hessian.copy(), gradient.copy()
+        hessian[BREAK], hessian[:, BREAK], gradient[BREAK] = 0.0, 0.0, 0.0
+    scale = np.sqrt(np.maximum(np.abs(np.diag(hessian)), 1e-12))
+    values, vectors = np.linalg.eigh(hessian / scale[:, None] / scale)
+    inner = vectors.T @ (gradient / scale)
+    step = inner / np.maximum(np.abs(values), 1e-8)
+    length = float(inner @ step)
+    # A quadratic is believed within a few standard errors only.
+    shorten = min(1.0, 3.0 / max(np.sqrt(length), 1e-300))
+    return shorten * (vectors @ step) / scale, length / 2
+
+
+def observed_information(problem: Problem, parameters: Floats, order: int) -> Floats:
+    """Return the negative Hessian of the log-likelihood by central differences of the score at unmoved nodes."""
+    nodes = problem.nodes(parameters, order)
+    layout = problem.layout
+    lengths = np.full(layout.size, 1e-4)
+    lengths[:BREAK] = 1e-4 * np.maximum(np.abs(parameters[:BREAK]), 1e-2)
+    lengths[BREAK] = 1e-3 * layout.spread(parameters)
+    lengths[layout.first_factor :] = 1e-3 * np.maximum(np.abs(parameters[layout.first_factor :]), 1e-2)
+    rows = []
+    for place, length in enumerate(lengths):
+        step = np.zeros(layout.size)
+        step[place] = length
+        ends = [evaluate(problem.blocks, layout, parameters + sign * step, nodes).scores for sign in (1, -1)]
+        rows.append((ends[1] - ends[0]).sum(axis=0) / (2 * length))
+    hessian: Floats = np.array(rows)
+    return 0.5 * (hessian + hessian.T)

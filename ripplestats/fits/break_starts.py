@@ -1,0 +1,76 @@
+"""Where to begin the search for a random break: breaks from the mean curve, from single curves, and from the doses."""
+
+import numpy as np
+
+from ripplestats.fits.break_likelihood import Block, Layout
+from ripplestats.fits.break_optimum import SEARCH_ORDER, Problem
+from ripplestats.fits.breakpoint import MINIMUM_DOSES, BreakDesign
+from ripplestats.fits.curves import Floats
+
+#: Shares of the doses' ranks from which a search may begin.
+_RANKS = (0.15, 0.3, 0.5, 0.7, 0.85)
+
+
+def starts(problem: Problem) -> list[Floats]:
+    """Return vectors of parameters to begin with."""
+    mean, own = _breaks(problem)
+    low, middle, high = np.quantile(own, [0.25, 0.5, 0.75])
+    # Breaks before the second dose, or after the last but one, are looked for, to be refused.
+    ends = (problem.x[[0, -2]] + problem.x[[1, -1]]) / 2
+    centres = [mean, middle, low, high, *np.quantile(problem.x, _RANKS), *ends]
+    if not problem.layout.random_break:
+        centres += list((problem.x[1:-2] + problem.x[2:-1]) / 2)
+    wide = np.clip((high - low) / 1.349, np.diff(problem.x).min() / 4, np.ptp(problem.x) / 4)
+    inside = dict.fromkeys(float(np.clip(centre, *ends)) for centre in centres)
+    spreads = (wide, wide / 4) if problem.layout.random_break else (wide,)
+    pairs = [[_start(problem, centre, spread) for spread in spreads] for centre in inside]
+    pairs += [[_alike(problem.layout, start) for start in pair] for pair in pairs[-2:]]
+    return [max(pair, key=lambda start: problem.log_likelihood(start, SEARCH_ORDER)) for pair in pairs]
+
+
+def _alike(layout: Layout, start: Floats) -> Floats:
+    """Return the start with little spread of effects: at the ends a curve's own line takes one dose for a slope."""
+    found = start.copy()
+    found[layout.first_factor :] *= 0.05
+    return found
+
+
+def _breaks(problem: Problem) -> tuple[float, Floats]:
+    """Return the break of the mean of the largest block's curves, and the curves' own breaks."""
+    largest = max(problem.blocks, key=lambda block: len(block.values) * (len(block.x) >= MINIMUM_DOSES))
+    own = [_design(block).fit(block.values).breakpoint for block in problem.blocks if len(block.x) >= MINIMUM_DOSES]
+    if not own:
+        return float(np.median(problem.x)), np.median(problem.x, keepdims=True)
+    return float(_design(largest).fit(largest.values.mean(axis=0, keepdims=True)).breakpoint[0]), np.concatenate(own)
+
+
+def _start(problem: Problem, centre: float, spread: float) -> Floats:
+    """Return parameters from least squares on each curve with its break at ``centre``."""
+    layout = problem.layout
+    designs = [np.column_stack([np.ones_like(b.x), b.x, np.maximum(b.x - centre, 0)]) for b in problem.blocks]
+    inverses = [np.asarray(np.linalg.pinv(design), np.float64) for design in designs]
+    own = [block.values @ inverse.T for block, inverse in zip(problem.blocks, inverses, strict=True)]
+    rows = np.concatenate(own)
+    mean, between = rows.mean(axis=0), rows.var(axis=0)
+    # What a curve's own line leaves over, and what an effect that is the same for all must leave.
+    same = np.setdiff1d(np.arange(3), layout.columns)
+    left, freedom, noise = 0.0, 0, np.zeros(3)
+    for block, design, inverse, found in zip(problem.blocks, designs, inverses, own, strict=True):
+        shared = found.copy()
+        shared[:, same] = mean[same]
+        left += float(((block.values - shared @ design.T) ** 2).sum())
+        freedom += len(block.values) * max(len(block.x) - 3, 0)
+        noise += len(block.values) / len(rows) * (inverse**2).sum(axis=1)
+    variance = max(left / max(freedom, 1), 1e-16)
+    deviations = np.sqrt(np.maximum(between - variance * noise, 0.05 * between + 1e-12))
+    parameters = np.zeros(layout.size)
+    parameters[:3], parameters[3], parameters[4] = mean, centre, 0.5 * np.log(variance)
+    if layout.random_break:
+        parameters[5] = np.log(max(spread, 10 * layout.no_spread))
+    for place, (i, j) in enumerate(layout.entries, layout.first_factor):
+        parameters[place] = deviations[layout.columns[i]] if i == j else 0.0
+    return parameters
+
+
+def _design(block: Block) -> BreakDesign:
+    return BreakDesign(block.x, np.ones(len(block.x)))
