@@ -28,7 +28,7 @@ NEAR = 2.0
 #: Half the squared distance to the optimum in standard errors at which a search has converged.
 DECREMENT = 1e-7
 #: Nodes a panel and steps of the stages of a search, and how many of its places each keeps.
-_STAGES = ((2, 15, 5), (SEARCH_ORDER, 80, 5))
+_STAGES = ((2, 15, 12), (SEARCH_ORDER, 80, 12))
 _NEWTON_STEPS = 12
 _FURTHEST = 30.0
 _REFUSED = 1e30
@@ -77,7 +77,11 @@ class Problem:
                 found.log_likelihood - cost
             ):
                 found = refine(self, parameters, found.order)
-        return found
+        # Zero is stationary, yet a Newton step leaves rounding there.
+        parameters = found.parameters.copy()
+        for i in self.layout.idle(parameters):
+            parameters[self.layout.first_factor + self.layout.entries.index((i, i))] = 0.0
+        return replace(found, parameters=parameters)
 
     @cached_property
     def smallest_gap(self) -> float:

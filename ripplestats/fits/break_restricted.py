@@ -22,18 +22,20 @@ def restricted(problem: Problem, found: Optimum) -> Optimum:
     in which ψ is a fixed effect like the others: the same correction for four parameters, of another likelihood.
 
     Its maximum is where the score of ℓ plus the slope of the correction along η̂_θ is zero; Newton steps lead there. Where
-    all breaks are equal, ψ stays where ML puts it, for the likelihood has kinks at the doses.
+    all breaks are equal, ψ stays where ML puts it, for the likelihood has kinks at the doses; so does a spread of zero.
     """
     parameters, hessian = found.parameters, found.hessian
     held = not problem.layout.random_break
+    zero = parameters == 0.0
     for turn in range(1, _ROUNDS + 1):
         nodes = problem.nodes(parameters, found.order)
         here = evaluate(problem.blocks, problem.layout, parameters, nodes)
         slope = here.scores.sum(axis=0) + _correction_slope(problem, parameters, hessian, nodes)
+        slope[zero] = 0.0
         step, decrement = ascent(hessian, slope, held=held)
         if decrement < DECREMENT:
             break
-        parameters = parameters + step
+        parameters = parameters + np.where(zero, 0.0, step)
         if turn % _RENEWED == 0:
             hessian = observed_information(problem, parameters, found.order)
     likelihood = float(here.log_likelihood.sum())

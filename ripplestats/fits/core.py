@@ -49,7 +49,7 @@ def core_fraction(
     n_boot: int = 2000,
     seed: int = 0,
     conf_level: float = 0.95,
-    interval: str = "expanded",
+    interval: str | None = None,
 ) -> FitResult:
     """Estimate the dose at which the mean curve reaches shares of its plateau.
 
@@ -61,9 +61,9 @@ def core_fraction(
         plateau: the doses over which the plateau is the mean effect.
         curve: ``isotonic``, or as a check ``exponential`` or ``hill``: a curve of that shape fitted by least squares.
         n_boot, seed, conf_level: of the bootstrap over documents.
-        interval: ``expanded`` (percentile, widened for few documents), ``percentile``, ``bca``, or ``inversion`` (of
-            the t test that the mean curve is at its level; the plateau's is the t interval). Parametric curves have
-            the first two.
+        interval: ``inversion`` (of the t test that the mean curve is at its level; the plateau's is the t interval),
+            ``expanded`` (percentile, widened for few documents), ``percentile`` or ``bca``. By default the one that
+            covers best by simulation: inversion, of parametric curves expanded.
 
     Returns:
         Terms ``plateau`` and ``core_fraction_q`` for each group. A core fraction is NaN with a note where the
@@ -72,6 +72,7 @@ def core_fraction(
     Raises:
         InputError: a column is missing or an argument is not allowed.
     """
+    interval = interval or ("inversion" if curve == "isotonic" else "expanded")
     check_bootstrap(n_boot, seed, conf_level)
     _check_arguments(tuple(share), plateau, curve, interval)
     curves = document_curves(frame, y=y, x=x, cluster=cluster, by=by)

@@ -130,8 +130,7 @@ def _room(projections: Floats, best: Floats, curve: Floats, covariance: Floats, 
 def _where_positive(trials: Floats, margin: Floats) -> Floats:
     """Return the trials with margin ≥ 0, and where it crosses zero between neighbours (intervals × trials)."""
     before, after = margin[:, :-1], margin[:, 1:]
-    crossed = np.isfinite(before) & np.isfinite(after)
-    crossed[crossed] = before[crossed] * after[crossed] < 0
+    crossed = np.isfinite(before) & np.isfinite(after) & ((before < 0) != (after < 0))
     part = before[crossed] / (before[crossed] - after[crossed])
     start, end = trials[:, :-1][crossed], trials[:, 1:][crossed]
     return np.concatenate([trials[margin >= 0], start + part * (end - start)])

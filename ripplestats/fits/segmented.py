@@ -51,7 +51,7 @@ def segmented(
     n_boot: int = 2000,
     seed: int = 0,
     conf_level: float = 0.95,
-    interval: str = "expanded",
+    interval: str | None = None,
 ) -> FitResult:
     """Estimate the break of the continuous line a + b·x + c·(x − ψ)₊ in each group, or several breaks.
 
@@ -69,9 +69,10 @@ def segmented(
         n_boot: bootstrap samples of documents.
         seed: of the resampling.
         conf_level: of the intervals.
-        interval: ``expanded`` (percentile, widened for few documents: it covers best), ``percentile``, ``bca``,
-            ``inversion`` (of the test that the residual sum of squares is level at ψ; the other terms are
-            ``expanded``) or ``wald`` (delta method, t with documents − 1 degrees of freedom).
+        interval: ``inversion`` (of the tests that the residual sum of squares is level at ψ; the other terms are
+            ``expanded``), ``expanded`` (percentile, widened for few documents), ``percentile``, ``bca``, or ``wald``
+            (delta method, t with documents − 1 degrees of freedom). By default the one that covers best by simulation:
+            inversion, of several breaks expanded.
 
     Returns:
         Terms ``threshold``, ``intercept``, ``slope_below``, ``slope_above`` for each group (with several breaks
@@ -82,6 +83,7 @@ def segmented(
     """
     import pandas as pd
 
+    interval = interval or ("inversion" if breaks == 1 else "expanded")
     check_bootstrap(n_boot, seed, conf_level)
     check_intervals((interval,))
     curves = document_curves(frame, y=y, x=x, cluster=cluster, by=by)

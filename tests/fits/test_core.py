@@ -256,7 +256,7 @@ def test_the_result_says_what_was_done_and_draws_the_first_share() -> None:
     result = fitted(noisy_frame(12, n_documents=5, sizes=(1, 2)), n_boot=30, seed=9)
     assert (result.n_documents, result.n_prompts) == (5, 7)
     assert result.notes[0].startswith("Plateau: mean effect over 10% to 90%.")
-    assert result.notes[1] == "95% expanded percentile intervals from 30 resamples of documents (seed 9)."
+    assert result.notes[1] == "95% intervals by inverting t tests over documents."
     ax = Figure().subplots()
     result.plot(ax)
     np.testing.assert_allclose(ax.lines[1].get_xdata(), estimates(result.tidy())[FRACTIONS[0]])

@@ -81,7 +81,7 @@ def test_a_layers_core_fractions_are_those_of_core_fraction(run: Run, found: pd.
     frame = run.effects()
     frame = frame[(frame["arm"] == "random") & (frame["layer"] == 2)]
     alone = core_fraction(
-        frame, y="delta_logit", x="effective_rate", cluster="document_id", n_boot=N_BOOT, seed=3
+        frame, y="delta_logit", x="effective_rate", cluster="document_id", n_boot=N_BOOT, seed=3, interval="expanded"
     ).tidy()
     mine = rows(found, arm="random", layer="2", metric="delta_logit", method=RESAMPLED)
     mine = mine[mine["quantity"].isin(["plateau", "core_fraction"])]

@@ -287,7 +287,10 @@ def test_the_result_says_what_was_done_and_draws_the_break() -> None:
 
     result = fitted(noisy_frame(12, n_documents=5, sizes=(1, 2)), n_boot=30, seed=9)
     assert (result.n_documents, result.n_prompts) == (5, 7)
-    assert result.notes == ("95% expanded percentile intervals from 30 resamples of documents (seed 9).",)
+    assert result.notes == (
+        "95% interval of the break by inverting its t tests over documents, the others expanded percentile intervals from "
+        "30 resamples (seed 9).",
+    )
     ax = Figure().subplots()
     result.plot(ax)
     curve, mark = ax.lines

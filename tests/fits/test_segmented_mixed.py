@@ -12,7 +12,7 @@ from ripplestats.fits.segmented_mixed import SegmentedMixedResult, segmented_mix
 from tests.fits.frames import CHECKED, document_twice, estimates, frame_of, relabelled
 
 X = np.array([0.2, 0.5, 0.8, 1.1, 1.5, 2.0, 2.5, 3.0, 4.0, 6.0, 9.0])
-FEW = settings(CHECKED, max_examples=4)
+FEW = settings(CHECKED, max_examples=3)
 
 
 def simulated(seed: int, n: int = 24, psi: float = 1.8, tau: float = 0.4, noise: float = 0.05) -> np.ndarray:
@@ -68,15 +68,17 @@ def test_correlated_effects_have_no_lower_likelihood_than_uncorrelated_ones():
 
 @pytest.mark.parametrize("random", [(), ("intercept",), ("break",), ("intercept", "slope_below", "break")])
 def test_any_subset_of_effects_may_be_random(random):
-    found = fit_break_model(simulated(4), X, random=random)
+    rng = np.random.default_rng(4)
+    values = 0.6 * X - 0.6 * np.maximum(X - rng.normal(1.8, 0.4, (20, 1)), 0) + 0.1 * rng.standard_normal((20, len(X)))
+    found = fit_break_model(values, X, random=random)
     spreads = {"intercept": "sd_intercept", "slope_below": "sd_slope_below", "break": "threshold_sd"}
     assert {spreads[name] for name in random} == {t for t in found.terms if "sd" in t}
     assert X[1] < named(found)["population_threshold"] < X[-2]
-    assert np.isfinite(found.std_error).all()
+    assert found.std_error[0] < 0.3
 
 
 def test_equal_breaks_are_said_to_have_a_spread_of_zero_and_equal_the_model_without():
-    rng = np.random.default_rng(5)
+    rng = np.random.default_rng(2)
     values = 0.6 * X - 0.6 * np.maximum(X - 1.8, 0) + 0.2 * rng.standard_normal((15, 1))
     values = values + 0.2 * rng.standard_normal(values.shape)
     found, without = (
@@ -92,13 +94,14 @@ def test_equal_breaks_are_said_to_have_a_spread_of_zero_and_equal_the_model_with
 
 
 def test_an_effect_that_does_not_differ_has_a_spread_of_zero():
-    rng = np.random.default_rng(6)
+    rng = np.random.default_rng(2)
     breaks = rng.normal(1.8, 0.4, (15, 1))
     values = 0.6 * X - 0.6 * np.maximum(X - breaks, 0) + 0.05 * rng.standard_normal((15, len(X)))
-    found = fit_break_model(values - values.mean(axis=1, keepdims=True) * 0, X)
-    idle = [t for t, value in named(found).items() if value == 0]
-    assert idle
-    assert any("On the boundary (zero): the spread of" in note for note in found.notes)
+    found = fit_break_model(values, X)
+    assert named(found)["sd_intercept"] == 0
+    assert any(note.startswith("On the boundary (zero): the spread of intercept") for note in found.notes)
+    assert found.reasons[found.terms.index("sd_intercept")] == "on the boundary (zero): no interval"
+    assert np.isfinite(found.low[[0, 1, 2, 3]]).all()
 
 
 @FEW
@@ -197,12 +200,14 @@ def test_rows_of_one_prompt_and_dose_are_averaged_and_said():
 
 
 def test_a_rival_optimum_is_named():
-    rng = np.random.default_rng(0)
-    change = np.where(X > 4, X - 4, 0) * 0.5
-    half = 0.6 * X - 0.6 * np.maximum(X - 1.0, 0) + change
-    values = half + 0.1 * rng.standard_normal((10, 1)) + 0.4 * rng.standard_normal((10, len(X)))
-    found = fit_break_model(values, X, random=("intercept",))
-    assert found.rivals
+    """A curve that equals itself turned half round has a break at 8 for each at 4."""
+    x = np.arange(1.0, 12.0)
+    noise = 0.3 * np.random.default_rng(0).standard_normal((8, len(x)))
+    rise = np.clip(x - 4, 0, 4) - 2 + noise
+    found = fit_break_model(np.concatenate([rise, -rise[:, ::-1]]), x, random=("intercept", "break"))
+    assert len(found.rivals) >= 1
+    assert min(lack for _, lack in found.rivals) == pytest.approx(0, abs=1e-3)
+    assert found.rivals[0][0] == pytest.approx(12 - found.estimate[0], abs=0.05)
     assert any(note.startswith("Not unique: a break at") for note in found.notes)
 
 
@@ -211,7 +216,7 @@ def test_a_rival_optimum_is_named():
     [
         (np.full((8, len(X)), 3.0), "flat"),
         (np.arange(8.0)[:, None] + 0.1 * X - 0.1 * np.maximum(X - 1.3, 0), "nothing over as residual"),
-        (simulated(12, psi=0.3, tau=0.02), "edge of the doses"),
+        (5 * np.minimum(X, 0.4) + 0.1 * np.random.default_rng(0).standard_normal((12, len(X))), "edge of the doses"),
     ],
 )
 def test_what_has_no_answer_is_nan_with_its_reason(values, why):
