@@ -34,6 +34,8 @@ _FURTHEST = 30.0
 _REFUSED = 1e30
 #: What lacks more log-likelihood than this after the stages ends in no better optimum.
 _HOPELESS = 10.0
+#: Log-likelihood a value that a place may lack after a stage to be followed further.
+_FAR = 0.1
 
 
 @dataclass(frozen=True)
@@ -135,8 +137,11 @@ def _distinct(problem: Problem, places: list[Floats]) -> list[Floats]:
     """Return the places, the most likely first, but those that are on one's way to the same optimum."""
     layout = problem.layout
     ranked = sorted(((problem.log_likelihood(one, SEARCH_ORDER), number) for number, one in enumerate(places)))
+    lowest = ranked[-1][0] - _FAR * sum(block.values.size for block in problem.blocks)
     kept: list[Floats] = []
-    for _, number in reversed(ranked):
+    for value, number in reversed(ranked):
+        if value < lowest:
+            break
         place, spread = places[number], layout.spread(places[number])
         near = max(0.25 * spread, problem.smallest_gap / 2)
         if not any(

@@ -12,7 +12,7 @@ from ripplestats.fits.segmented_mixed import SegmentedMixedResult, segmented_mix
 from tests.fits.frames import CHECKED, document_twice, estimates, frame_of, relabelled
 
 X = np.array([0.2, 0.5, 0.8, 1.1, 1.5, 2.0, 2.5, 3.0, 4.0, 6.0, 9.0])
-FEW = settings(CHECKED, max_examples=3)
+FEW = settings(CHECKED, max_examples=2)
 
 
 def simulated(seed: int, n: int = 24, psi: float = 1.8, tau: float = 0.4, noise: float = 0.05) -> np.ndarray:

@@ -1,6 +1,6 @@
 # Segmented mixed models of simulated sweeps by segmented.lme (package segmented), to hold ours against.
 # Run from the repository's root: Rscript tests/reference/segmented_lme.R
-# Writes segmented_lme_data.csv (prompts x rates) and segmented_lme_fits.csv (its estimates and times) beside itself.
+# Writes segmented_lme_data.csv (prompts x rates), segmented_lme_fits.csv (its estimates) and segmented_lme_time.csv.
 suppressMessages({library(nlme); library(segmented)})
 
 rates <- c(.2, .4, .6, .8, 1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 3.5, 4, 4.5, 5, 6, 7, 8, 9, 10, 12, 15, 20,
@@ -59,3 +59,13 @@ all <- do.call(rbind, data)
 all$effect <- signif(all$effect, 8)
 write.csv(all, "tests/reference/segmented_lme_data.csv", row.names = FALSE)
 write.csv(do.call(rbind, fits), "tests/reference/segmented_lme_fits.csv", row.names = FALSE)
+
+# The time of one call as its help page shows it: with the ten bootstrap restarts that are its default.
+one <- data[[1]]
+assign("current", one, envir = globalenv())
+seconds <- system.time({
+  line <- lme(effect ~ rate, random = ~ 1 | prompt, data = current, method = "REML")
+  found <- suppressWarnings(segmented.lme(line, ~ rate, psi = 2, random = list(prompt = pdDiag(~ 1 + rate + U + G0))))
+})[["user.self"]]
+write.csv(data.frame(case = "low", method = "REML", seconds, loglik = as.numeric(logLik(found$lme.fit))),
+          "tests/reference/segmented_lme_time.csv", row.names = FALSE)
