@@ -40,7 +40,7 @@ def write_tables(run: "Run", estimates: pd.DataFrame, claims: pd.DataFrame) -> N
             frame,
             caption=f"{caption} {provenance(manifest)}.",
             label=f"tab:{name.replace('_', '-')}",
-            notes=(*notes, *([] if name == "claims" else [_ROWS]), details(manifest, counts), design),
+            notes=(*notes, *([] if name in ("claims", "core_shapes") else [_ROWS]), details(manifest, counts), design),
         )
         write_text(run.path / "tables" / f"{name}.tex", table)
 
