@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SHARES = (0.5, 0.8, 0.9)
+_ROUNDING = 1e-12
 INTERVALS = (*RESAMPLED, "inversion")
 #: Shapes of the curve; isotonic takes none for granted but that it does not fall.
 CURVES = ("isotonic", *(model.name.lower() for model in MODELS))
@@ -210,7 +211,9 @@ def _term_row(term: str, numbers: tuple[float, float, float, float], note: str, 
     estimate, error, low, high = numbers
     if note or np.isnan(estimate):
         return (term, *[np.nan] * 6, note or "undefined: not reached")
-    statistic = estimate / error if term == "plateau" and error > 0 else np.nan
+    # Less spread than rounding makes is none.
+    spread = error > _ROUNDING * abs(estimate)
+    statistic = estimate / error if term == "plateau" and spread else np.nan
     p_value = 2 * stats.t.sf(abs(statistic), df)
     note = "" if np.isfinite(error) else f"no interval from fewer than {MINIMUM_DOCUMENTS} documents"
     return (term, estimate, error, statistic, p_value, low, high, note)

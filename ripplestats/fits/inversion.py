@@ -103,8 +103,9 @@ def _run(trials: Floats, t: Floats, critical: float, estimate: float) -> tuple[f
             ends.append(float(trials[end]))
             continue
         out = int(outside[0])
-        gap, limit = t[out + inward] - t[out], np.copysign(critical, t[out])
-        share = min(max((limit - t[out]) / gap, 0.0), 1.0) if np.isfinite(gap) and gap != 0 else 1.0
+        known = np.isfinite(t[[out, out + inward]]).all() and t[out + inward] != t[out]
+        limit = np.copysign(critical, t[out])
+        share = min(max((limit - t[out]) / (t[out + inward] - t[out]), 0.0), 1.0) if known else 1.0
         ends.append(float(trials[out] + share * (trials[out + inward] - trials[out])))
     return min(ends[0], estimate), max(ends[1], estimate)
 

@@ -241,7 +241,7 @@ def _term_row(term: str, numbers: tuple[float, float, float, float], note: str, 
     if note:
         return (term, *[np.nan] * 6, note)
     # A break of zero is no hypothesis: whether a break exists is a test of its own.
-    statistic = estimate / error if term != "threshold" and error > 0 else np.nan
+    statistic = estimate / error if term != "threshold" and error > _NOTHING * abs(estimate) else np.nan
     p_value = 2 * stats.t.sf(abs(statistic), df)
     note = "" if np.isfinite(error) else f"no interval from fewer than {MINIMUM_DOCUMENTS} documents"
     return (term, estimate, error, statistic, p_value, low, high, note)

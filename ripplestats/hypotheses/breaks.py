@@ -9,6 +9,7 @@ from ripplestats.fits.bootstrap import MINIMUM_DOCUMENTS, check_bootstrap, resam
 from ripplestats.fits.breakpoint import MINIMUM_DOSES, BreakDesign
 from ripplestats.fits.curves import DocumentCurves, Floats, document_curves
 from ripplestats.fits.result import TERMS, FitResult
+from ripplestats.fits.segmented import undefined_breaks
 from ripplestats.rendering.charts import draw_curves
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ def break_test(
         n_boot, seed: of the bootstrap over documents.
 
     Returns:
-        The term ``break`` for each group: ``estimate`` is the breakpoint, ``statistic`` the largest F over breakpoints.
+        The term ``break`` for each group: ``estimate`` is the breakpoint, NaN with a note where it cannot be told;
+        ``statistic`` is the largest F over breakpoints, NaN where the curve is flat or straight but for rounding.
 
     Raises:
         InputError: the frame is not balanced, or has too few doses or documents.
@@ -48,14 +50,18 @@ def break_test(
     curves = document_curves(frame, y=y, x=x, cluster=cluster, by=by)
     if len(curves.x) < MINIMUM_DOSES or curves.n_documents < MINIMUM_DOCUMENTS:
         raise InputError(f"a break test needs {MINIMUM_DOSES} doses and {MINIMUM_DOCUMENTS} documents")
-    fit = BreakDesign(curves.x, curves.pooled_weights()).fit(curves.pooled())
+    design = BreakDesign(curves.x, curves.pooled_weights())
+    notes = np.array(undefined_breaks(design, curves.pooled()))
+    estimate = np.where(notes == "", design.fit(curves.pooled()).breakpoint, np.nan)
     statistic, p_value = sup_f(curves, n_boot, np.random.default_rng(seed))
+    nothing = [note.endswith(("flat", "straight line")) for note in notes]
+    statistic, p_value = (np.where(nothing, np.nan, one) for one in (statistic, p_value))
     blank = np.full(len(curves.groups), np.nan)
-    columns = ("break", fit.breakpoint, blank, statistic, p_value, blank, blank, "")
+    columns = ("break", estimate, blank, statistic, p_value, blank, blank, notes)
     terms = pd.DataFrame(dict(zip(TERMS, columns, strict=True)))
     if by:
         terms.insert(0, by, list(curves.groups))
-    marks = dict(zip(curves.groups, fit.breakpoint.tolist(), strict=True))
+    marks = dict(zip(curves.groups, estimate.tolist(), strict=True))
 
     def draw(ax: "Axes") -> None:
         draw_curves(ax, curves.x, curves.pooled(), curves.groups, marks=marks, x_label=x, y_label=y)

@@ -191,6 +191,12 @@ def test_a_parametric_curve_finds_its_own_fractions(curve: str, shape: Any) -> N
     assert f"{curve.capitalize()} curve" in result.notes[0]
 
 
+def test_a_spread_that_is_rounding_makes_no_test() -> None:
+    row = fitted(frame_of(np.tile(0.1 + 0 * DOSES, (7, 1)), DOSES)).tidy().iloc[0]
+    assert row["estimate"] == pytest.approx(0.1)
+    assert row[["statistic", "p_value"]].isna().all()
+
+
 def test_a_flat_curve_has_a_plateau_of_zero_and_no_fractions() -> None:
     terms = fitted(frame_of(np.zeros((6, len(DOSES))), DOSES)).tidy().set_index("term")
     assert terms.loc["plateau", "estimate"] == 0

@@ -8,6 +8,8 @@ from ripplestats.errors import InputError
 from ripplestats.fits.curves import DocumentCurves
 from ripplestats.hypotheses.breaks import break_test, sup_f
 from ripplestats.hypotheses.equivalence import equivalence
+from tests.fits.frames import DOSES
+from tests.fits.frames import frame_of as frame_of_prompts
 
 X = np.array([0.002, 0.01, 0.02, 0.03, 0.045, 0.06, 0.1, 0.2, 0.5, 0.9])
 
@@ -101,3 +103,13 @@ def test_equivalence_keeps_its_seed_and_its_interval_its_decision() -> None:
     pd.testing.assert_frame_equal(*(equivalence(frame, **options, seed=2).tidy() for _ in range(2)))
     with pytest.raises(InputError, match="seed=-1"):
         equivalence(frame, **options, seed=-1)
+
+
+@pytest.mark.parametrize(("curve", "why"), [(0 * DOSES + 1, "flat"), (2 * DOSES, "straight line")])
+def test_a_curve_without_spread_about_a_line_has_neither_break_nor_test(curve: np.ndarray, why: str) -> None:
+    row = break_test(
+        frame_of_prompts(np.tile(curve, (6, 1)), DOSES), y="effect", x="rate", cluster="document_id", n_boot=50
+    )
+    row = row.tidy().iloc[0]
+    assert row[["estimate", "statistic", "p_value"]].isna().all()
+    assert why in row["note"]
