@@ -114,11 +114,14 @@ def segmented() -> dict[str, Any]:
         data.to_csv(table, index=False)
         lines = in_r(SCRIPT, "segmented", str(table))
     if lines:
-        (version, clock, used), (_, threshold) = lines
+        (version, clock, used), (_, threshold), (_, single, single_used), _ = lines
         found |= {
             "segmented": version, "segmented_seconds": float(clock), "segmented_processor_seconds": float(used),
+            "segmented_seconds_without_restarts": float(single),
+            "segmented_processor_seconds_without_restarts": float(single_used),
             "times_faster_than_segmented": float(clock) / seconds,
             "times_faster_than_segmented_by_processor_time": float(used) / processor,
+            "times_faster_than_segmented_without_restarts": float(single) / seconds,
             "segmented_threshold": float(threshold),
         }  # fmt: skip
     return found

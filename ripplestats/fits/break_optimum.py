@@ -182,7 +182,9 @@ def _climb(problem: Problem, start: Floats, order: int, steps: int) -> Floats:
 
     begin: Floats = np.zeros(len(start))
     step = optimize.minimize(negative, begin, jac=True, method="BFGS", options={"gtol": 1e-2, "maxiter": steps}).x
-    return unsigned(problem.layout, start + root @ step)
+    end = start + root @ step
+    # Its line search may end where it was refused.
+    return unsigned(problem.layout, end if problem.allows(end) else start)
 
 
 def refine(problem: Problem, parameters: Floats, order: int) -> Optimum:

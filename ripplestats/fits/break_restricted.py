@@ -35,7 +35,11 @@ def restricted(problem: Problem, found: Optimum) -> Optimum:
         step, decrement = ascent(hessian, slope, held=held)
         if decrement < DECREMENT:
             break
-        parameters = parameters + np.where(zero, 0.0, step)
+        moved = parameters + np.where(zero, 0.0, step)
+        if not problem.allows(moved):
+            decrement = np.inf
+            break
+        parameters = moved
         if turn % _RENEWED == 0:
             hessian = observed_information(problem, parameters, found.order)
     likelihood = float(here.log_likelihood.sum())

@@ -41,6 +41,21 @@ def test_truth_lies_within_four_standard_errors():
     assert found.quadrature_error < 1e-3
 
 
+def test_no_search_ends_at_a_spread_without_bound():
+    """Here a line search ended where it was refused, with a likelihood that was rounding."""
+    rng = np.random.default_rng([30, 20, 77])
+    doses = [*np.arange(0.2, 2.1, 0.2), 2.5, 3, 3.5, 4, 4.5, *range(5, 11), 12, 15, *range(20, 91, 10)]
+    x = np.array(doses)
+    for _ in range(95):
+        start, below, change, breaks = (rng.standard_normal((30, 1)) for _ in range(4))
+        noise = rng.standard_normal((30, len(x)))
+    values = 0.1 + 0.2 * start + (0.5 + 0.15 * below) * x + (0.075 * change - 0.5) * np.maximum(x - 2 - breaks / 2, 0)
+    found = fit_break_model(values + 0.1 * noise, x)
+    assert named(found)["population_threshold"] == pytest.approx(2.08, abs=0.05)
+    assert named(found)["threshold_sd"] < 0.5
+    assert found.notes == ()
+
+
 def test_each_prompts_break_is_found_where_the_kink_is_clear():
     rng = np.random.default_rng(0)
     breaks = rng.normal(1.8, 0.4, 20)

@@ -1,0 +1,106 @@
+"""The full tier: ``python -m tests.calibration.full [--only NAME] [--scale 0.1] [--workers 2]``.
+
+Prints the tables of coverage, size, power and mixed_model (the population threshold), and writes each of which all jobs
+were run at full scale to ``results/``. ``--only`` takes a part of a job's name: "size", "clear psi=5%", "n=30", "core".
+"""
+
+import argparse
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+# Before numpy is loaded: two workers on two cores, one thread each.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import pandas as pd
+
+from tests.calibration import tally
+from tests.calibration.nulls import NULLS
+from tests.calibration.scenarios import DOCUMENTS, coverage_scenarios, mixed_model_scenarios, power_scenarios
+
+RESULTS = Path(__file__).parent / "results"
+#: Data sets of each table, before ``--scale``.
+SETS = {"coverage": 1000, "size": 4000, "power": 1000}
+SETS_OF_MIXED_MODEL = {30: 200, 100: 50}
+RESAMPLES = {"coverage": 1000, "size": 999, "break": 399}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One scenario's share of a table."""
+
+    table: str
+    name: str
+    rows: Callable[[], pd.DataFrame]
+
+
+def jobs(scale: float) -> list[Job]:
+    """Return all jobs, the longest first."""
+
+    def sets(number: int) -> int:
+        return max(round(number * scale), 5)
+
+    found = [
+        Job("mixed_model", f"mixed_model {one.name}",
+            partial(tally.coverage, one, sets(SETS_OF_MIXED_MODEL[one.n_documents]), 50, slow=True))
+        for one in mixed_model_scenarios()
+    ]  # fmt: skip
+    found += [
+        Job("coverage", f"coverage {one.name}", partial(tally.coverage, one, sets(SETS["coverage"]), RESAMPLES["coverage"]))
+        for one in coverage_scenarios()
+    ]  # fmt: skip
+    found += [
+        Job("size", f"size {name} n={n}",
+            partial(tally.size, name, n, sets(SETS["size"]), RESAMPLES["break" if "break" in name else "size"]))
+        for name in NULLS for n in DOCUMENTS
+    ]  # fmt: skip
+    found += [
+        Job("power", f"power {one.name} kink={one.slope_change}",
+            partial(tally.power, one, sets(SETS["power"]), RESAMPLES["break"]))
+        for one in power_scenarios()
+    ]  # fmt: skip
+    return sorted(found, key=lambda job: -int("n=300" in job.name) - 2 * int("mixed" in job.table))
+
+
+def run(job: Job) -> tuple[str, str, float, pd.DataFrame]:
+    """Run a job: its table, name, seconds and rows."""
+    start = time.perf_counter()
+    rows = job.rows()
+    return job.table, job.name, time.perf_counter() - start, rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", default="", help="a part of a job's name")
+    parser.add_argument("--scale", type=float, default=1.0, help="share of the data sets")
+    parser.add_argument("--workers", type=int, default=2)
+    arguments = parser.parse_args()
+    start = time.perf_counter()
+    possible = jobs(arguments.scale)
+    chosen = [job for job in possible if arguments.only in job.name]
+    if not chosen:
+        parser.error(f"--only {arguments.only!r} is in no job's name")
+    tables: dict[str, list[pd.DataFrame]] = {}
+    with get_context("spawn").Pool(arguments.workers) as pool:
+        for done, (table, name, seconds, rows) in enumerate(pool.imap_unordered(run, chosen), 1):
+            print(f"[{done}/{len(chosen)}] {name}: {seconds:.0f} s", flush=True)
+            tables.setdefault(table, []).append(rows)
+    RESULTS.mkdir(exist_ok=True)
+    for table, parts in sorted(tables.items()):
+        # The first columns name a row; sorted, so that the file does not depend on which worker was first.
+        rows = pd.concat(parts)
+        keys = [name for name in rows.columns[: rows.columns.get_loc("sets")] if name != "truth"]
+        rows = rows.sort_values(keys, ignore_index=True)
+        if arguments.scale == 1 and len(parts) == sum(job.table == table for job in possible):
+            rows.to_csv(RESULTS / f"{table}.csv", index=False, float_format="%.5g")
+        print(f"\n{table}\n{rows.to_string(index=False, float_format=lambda number: f'{number:.4g}')}")
+    print(f"\n{len(chosen)} jobs, {(time.perf_counter() - start) / 60:.1f} min")
+
+
+if __name__ == "__main__":
+    main()

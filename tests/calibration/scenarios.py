@@ -1,0 +1,28 @@
+"""The designs of the full tier."""
+
+from tests.calibration.simulate import Scenario
+
+DOCUMENTS = (30, 100, 300)
+BREAKS = (0.01, 0.02, 0.05, 0.1)
+#: Noise as in our run, and a third of it, where the kink is plain in every data set.
+NOISE = {"clear": 0.3, "as in our run": 1.0}
+#: Parts of the curve that have a kink, from none to all, for power curves.
+STRENGTHS = (0.02, 0.05, 0.1, 0.2, 0.4)
+
+
+def coverage_scenarios() -> list[Scenario]:
+    """Return clear kinks, kinks in noise as real, weak kinks, and kinks near the ends of the grid."""
+    usual = [Scenario(kind, n, at, noise=noise) for kind, noise in NOISE.items() for at in BREAKS for n in DOCUMENTS]
+    weak = [Scenario("weak", n, 0.05, noise=1.0, slope_change=0.1) for n in DOCUMENTS]
+    edge = [Scenario("edge", n, at, noise=0.3) for at in (0.004, 0.7) for n in DOCUMENTS]
+    return usual + weak + edge
+
+
+def mixed_model_scenarios() -> list[Scenario]:
+    """Return the designs of the segmented mixed model, which takes seconds a data set."""
+    return [Scenario("clear", n, at, noise=NOISE["clear"]) for at in BREAKS for n in DOCUMENTS[:2]]
+
+
+def power_scenarios() -> list[Scenario]:
+    """Return kinks of rising strength in noise as real."""
+    return [Scenario("power", n, 0.05, noise=1.0, slope_change=part) for part in STRENGTHS for n in DOCUMENTS]
