@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ripplestats.errors import RippleStatsError
     from ripplestats.fits.core import core_fraction
-    from ripplestats.fits.design import plan_interval
     from ripplestats.fits.mixed import mixed
     from ripplestats.fits.moderators import moderators
+    from ripplestats.fits.planning.design import plan_interval
     from ripplestats.fits.result import FitResult
     from ripplestats.fits.run_estimates import estimate_run
     from ripplestats.fits.segmented import segmented
@@ -61,7 +61,7 @@ _HOMES = {
     "moderators": "ripplestats.fits.moderators",
     "open_run": "ripplestats.store.run_directory",
     "plan_claim": "ripplestats.hypotheses.power",
-    "plan_interval": "ripplestats.fits.design",
+    "plan_interval": "ripplestats.fits.planning.design",
     "segmented": "ripplestats.fits.segmented",
     "segmented_mixed": "ripplestats.fits.segmented_mixed",
     "specification_curve": "ripplestats.fits.specifications",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 from ripplestats.errors import InputError, RippleStatsError
 
 if TYPE_CHECKING:
-    from ripplestats.fits.design import Plan
+    from ripplestats.fits.planning.design import Plan
     from ripplestats.store.run_directory import Run
 
 _DESCRIPTION = """\
@@ -136,7 +136,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _from_pilot(options: argparse.Namespace) -> "Plan":
-    from ripplestats.fits.design import MOST_DOCUMENTS, plan_interval
+    from ripplestats.fits.planning.design import MOST_DOCUMENTS, plan_interval
     from ripplestats.hypotheses.power import COLUMNS, cell_rows, plan_claim
     from ripplestats.store.run_directory import open_run
 
@@ -160,8 +160,8 @@ def _from_pilot(options: argparse.Namespace) -> "Plan":
 
 
 def _from_deviations(options: argparse.Namespace) -> "Plan":
-    from ripplestats.fits.design import MOST_DOCUMENTS, plan_mean
-    from ripplestats.fits.variance_components import VarianceComponents
+    from ripplestats.fits.planning.design import MOST_DOCUMENTS, plan_mean
+    from ripplestats.fits.planning.variance_components import VarianceComponents
     from ripplestats.hypotheses.power import plan_mean_claim
 
     components = VarianceComponents(options.effect or 0.0, options.sd_document, options.sd_prompt)

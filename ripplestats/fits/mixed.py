@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 
 from ripplestats.errors import InputError
-from ripplestats.fits.balanced_frame import BalancedFrame, UnbalancedError, balanced_frame
-from ripplestats.fits.balanced_terms import balanced_terms
+from ripplestats.fits.balanced.frame import BalancedFrame, UnbalancedError, balanced_frame
+from ripplestats.fits.balanced.terms import balanced_terms
 from ripplestats.fits.result import TERMS, FitResult
 from ripplestats.rendering.charts import draw_terms
 

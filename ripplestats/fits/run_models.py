@@ -8,9 +8,9 @@ import pandas as pd
 from scipy import stats
 
 from ripplestats.errors import InputError
-from ripplestats.fits.balanced import BalancedFit, fit_balanced
-from ripplestats.fits.balanced_design import BalancedModel, RandomEffect
-from ripplestats.fits.balanced_inference import satterthwaite
+from ripplestats.fits.balanced.design import BalancedModel, RandomEffect
+from ripplestats.fits.balanced.fit import BalancedFit, fit_balanced
+from ripplestats.fits.balanced.inference import satterthwaite
 from ripplestats.fits.break_model import fit_break_model
 from ripplestats.fits.curve_layout import Cell
 from ripplestats.fits.curves import Floats

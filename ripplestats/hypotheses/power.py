@@ -14,12 +14,20 @@ from ripplestats.fits.bootstrap import Resamples
 from ripplestats.fits.contrasts import nearest_dose
 from ripplestats.fits.core import SHARES
 from ripplestats.fits.curves import Floats
-from ripplestats.fits.design import INHERITED, MOST_DOCUMENTS, Plan, alone, per_document_of, with_caution, with_cost
-from ripplestats.fits.goals import Goal, exact_rows, simulated_rows
-from ripplestats.fits.pilot import Achieved, Pilot, estimator, pilot_of
+from ripplestats.fits.planning.design import (
+    INHERITED,
+    MOST_DOCUMENTS,
+    Plan,
+    alone,
+    per_document_of,
+    with_caution,
+    with_cost,
+)
+from ripplestats.fits.planning.goals import Goal, exact_rows, simulated_rows
+from ripplestats.fits.planning.pilot import Achieved, Pilot, estimator, pilot_of
+from ripplestats.fits.planning.variance_components import VarianceComponents, variance_components
 from ripplestats.fits.run_estimates import MAIN_METRIC
 from ripplestats.fits.saturation import plateau_weights
-from ripplestats.fits.variance_components import VarianceComponents, variance_components
 from ripplestats.hypotheses import claim_tests
 from ripplestats.hypotheses.claim_tests import SPECIFIC_DOSES, Evidence, RunCurves
 from ripplestats.hypotheses.claims import CLAIMS, FIRST_BLOCK, INSENSITIVITY, SPECIFICITY, THRESHOLD, core_claim

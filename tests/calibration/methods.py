@@ -18,7 +18,14 @@ from ripplestats.fits.core import SHARES, core_statistic
 from ripplestats.fits.curves import DocumentCurves, Floats
 from ripplestats.fits.delta_method import break_standard_errors
 from ripplestats.fits.inversion import break_interval, core_interval
-from tests.calibration.simulate import Scenario, document_means, owners, plateau_of_grid, simulate_prompts
+from tests.calibration.simulate import (
+    Scenario,
+    document_means,
+    owners,
+    plateau_of_grid,
+    simulate_mixed_model,
+    simulate_prompts,
+)
 
 LEVEL = 0.95
 Kind = Literal["expanded", "percentile", "bca"]
@@ -78,7 +85,8 @@ Method = Callable[[Study], Limits]
 
 def draw_study(scenario: Scenario, n_sets: int, n_boot: int, rng: np.random.Generator) -> Study:
     """Draw data sets and resamples of their documents."""
-    prompts = simulate_prompts(scenario, n_sets, rng)
+    draw = simulate_mixed_model if scenario.mixed_model else simulate_prompts
+    prompts = draw(scenario, n_sets, rng)
     curves = document_means(scenario, prompts)
     return Study(curves, resample_documents(scenario.n_documents, n_boot, rng), prompts, owners(scenario))
 

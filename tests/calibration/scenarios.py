@@ -19,8 +19,10 @@ def coverage_scenarios() -> list[Scenario]:
 
 
 def mixed_model_scenarios() -> list[Scenario]:
-    """Return the designs of the segmented mixed model, which takes seconds a data set."""
-    return [Scenario("clear", n, at, noise=NOISE["clear"]) for at in BREAKS for n in DOCUMENTS[:2]]
+    """Return the designs of the segmented mixed model, which takes seconds a data set: its own, and the clear ones."""
+    designs = [(at, n) for at in BREAKS for n in DOCUMENTS[:2]]
+    own = [Scenario("its own model", n, at, mixed_model=True) for at, n in designs]
+    return own + [Scenario("clear", n, at, noise=NOISE["clear"]) for at, n in designs]
 
 
 def power_scenarios() -> list[Scenario]:

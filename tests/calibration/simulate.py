@@ -44,7 +44,8 @@ class Scenario:
     (document, prompt); ``level_spread`` the coefficients of variation of the levels (document, prompt); ``slope_above``
     mean and standard deviation, per unit of dose; ``intercepts`` standard deviations (document, prompt); ``noise`` the
     standard deviation of a prompt's noise on the plateau, of which documents have a share; ``slope_change`` the part of
-    the curve that has a kink, the rest is a straight line.
+    the curve that has a kink, the rest is a straight line. ``mixed_model`` draws by ``simulate_mixed_model``, which takes
+    nothing else from here but the documents and the mean break.
     """
 
     kind: str = "clear"
@@ -59,6 +60,7 @@ class Scenario:
     noise_of_document: float = 0.3
     correlation: float = 0.95
     tails: float = 3.0
+    mixed_model: bool = False
 
     @property
     def name(self) -> str:
@@ -129,6 +131,25 @@ def simulate_prompts(scenario: Scenario, n_sets: int, rng: np.random.Generator) 
     noise *= np.sqrt((scenario.tails - 2) / rng.chisquare(scenario.tails, of_prompts))
     shape = population_curve(scenario, x)
     curves += scenario.noise * (0.4 + 0.6 * shape / shape[-1]) * noise
+    return curves
+
+
+def simulate_mixed_model(scenario: Scenario, n_sets: int, rng: np.random.Generator) -> Floats:
+    """Draw prompts as the segmented mixed model has them: normal effects and breaks, equal independent normal noise.
+
+    The mean curve rises by 1 up to the mean break and is level above it; of each effect's variance 0.36 is the
+    document's. Breaks have a coefficient of variation of 0.25 and stay above 0.3 of their mean.
+    """
+    x, owner, mean = doses(), owners(scenario), scenario.break_mean
+
+    def effect() -> Floats:
+        shared, own = (rng.standard_normal((n_sets, n, 1)) for n in (scenario.n_documents, len(owner)))
+        return 0.6 * shared[:, owner] + 0.8 * own
+
+    breaks = np.maximum(mean * (1 + 0.25 * effect()), 0.3 * mean)
+    below, change = (1 + 0.4 * effect()) / mean, -(1 + 0.3 * effect()) / mean
+    noise = 0.15 * rng.standard_normal((n_sets, len(owner), len(x)))
+    curves: Floats = 0.2 * effect() + below * x + change * np.maximum(x - breaks, 0) + noise
     return curves
 
 

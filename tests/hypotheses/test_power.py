@@ -10,9 +10,9 @@ import pytest
 from ripplestats.errors import InputError
 from ripplestats.fits.bootstrap import resample_documents
 from ripplestats.fits.contrasts import contrast, nearest_dose
-from ripplestats.fits.pilot import Pilot
+from ripplestats.fits.planning.pilot import Pilot
+from ripplestats.fits.planning.variance_components import VarianceComponents
 from ripplestats.fits.saturation import plateau_weights
-from ripplestats.fits.variance_components import VarianceComponents
 from ripplestats.hypotheses import claim_tests
 from ripplestats.hypotheses.claim_tests import RunCurves
 from ripplestats.hypotheses.claims import CLAIMS, FIRST_BLOCK, INSENSITIVITY, SPECIFICITY, THRESHOLD, core_claim

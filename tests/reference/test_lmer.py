@@ -17,9 +17,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from ripplestats.fits.balanced import BalancedFit, fit_balanced, predict_effects
-from ripplestats.fits.balanced_design import BalancedModel, RandomEffect
-from ripplestats.fits.balanced_inference import satterthwaite
+from ripplestats.fits.balanced.design import BalancedModel, RandomEffect
+from ripplestats.fits.balanced.fit import BalancedFit, fit_balanced, predict_effects
+from ripplestats.fits.balanced.inference import satterthwaite
 from ripplestats.fits.mixed import mixed
 from ripplestats.fits.products import cross_products, with_layer_mean
 

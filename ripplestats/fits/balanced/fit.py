@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ripplestats.errors import InputError
-from ripplestats.fits.balanced_design import LEVELS, BalancedModel, Reduction, Strata, reduction_of, strata_of
-from ripplestats.fits.balanced_likelihood import profile
-from ripplestats.fits.balanced_optimum import Optimum, minimise, moment_starts
+from ripplestats.fits.balanced.design import LEVELS, BalancedModel, Reduction, Strata, reduction_of, strata_of
+from ripplestats.fits.balanced.likelihood import profile
+from ripplestats.fits.balanced.optimum import Optimum, minimise, moment_starts
 from ripplestats.fits.curves import Floats
 from ripplestats.fits.products import CrossProducts, cross_products, with_layer_mean
 

@@ -14,10 +14,10 @@ import numpy as np
 from scipy import stats
 
 from ripplestats.errors import InputError
-from ripplestats.fits.goals import Goal, exact_rows, simulated_rows
-from ripplestats.fits.pilot import Achieved, Pilot, estimator, pilot_of, simulated_half_width
+from ripplestats.fits.planning.goals import Goal, exact_rows, simulated_rows
+from ripplestats.fits.planning.pilot import Achieved, Pilot, estimator, pilot_of, simulated_half_width
+from ripplestats.fits.planning.variance_components import VarianceComponents, variance_components
 from ripplestats.fits.saturation import plateau_weights
-from ripplestats.fits.variance_components import VarianceComponents, variance_components
 from ripplestats.rendering.progress import duration
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import stats
 
-from ripplestats.fits.balanced import BalancedFit, fit_curves
-from ripplestats.fits.balanced_frame import BalancedFrame
-from ripplestats.fits.balanced_inference import Replicates, parametric_bootstrap, satterthwaite
+from ripplestats.fits.balanced.fit import BalancedFit, fit_curves
+from ripplestats.fits.balanced.frame import BalancedFrame
+from ripplestats.fits.balanced.inference import Replicates, parametric_bootstrap, satterthwaite
 from ripplestats.fits.curves import Floats
 from ripplestats.fits.result import TERMS
 

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ripplestats.fits.balanced_design import LEVELS, Reduction, Strata
+from ripplestats.fits.balanced.design import LEVELS, Reduction, Strata
 
 #: Real, or complex where a derivative is taken by a complex step.
 Array = NDArray[Any]

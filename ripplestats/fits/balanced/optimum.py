@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ripplestats.fits.balanced_design import LEVELS, Factor, Reduction, Strata
-from ripplestats.fits.balanced_likelihood import Profile, profile
+from ripplestats.fits.balanced.design import LEVELS, Factor, Reduction, Strata
+from ripplestats.fits.balanced.likelihood import Profile, profile
 from ripplestats.fits.curves import Floats
 
 #: Complex step (Squire & Trapp 1998, SIAM Rev. 40:110): derivatives without cancellation.

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ripplestats.errors import InputError
-from ripplestats.fits.balanced import BalancedFit, fit_balanced, fit_curves, predict_effects, result_at
-from ripplestats.fits.balanced_design import LEVELS, BalancedModel, RandomEffect, Reduction, reduction_of, strata_of
-from ripplestats.fits.balanced_inference import parametric_bootstrap, satterthwaite, simulate
-from ripplestats.fits.balanced_likelihood import profile
-from ripplestats.fits.balanced_optimum import derivatives, minimise
+from ripplestats.fits.balanced.design import LEVELS, BalancedModel, RandomEffect, Reduction, reduction_of, strata_of
+from ripplestats.fits.balanced.fit import BalancedFit, fit_balanced, fit_curves, predict_effects, result_at
+from ripplestats.fits.balanced.inference import parametric_bootstrap, satterthwaite, simulate
+from ripplestats.fits.balanced.likelihood import profile
+from ripplestats.fits.balanced.optimum import derivatives, minimise
 from ripplestats.fits.products import cross_products, with_layer_mean
 from tests.fits.frames import CHECKED
 

@@ -17,11 +17,11 @@ from statsmodels.stats.power import TTestPower
 from ripplestats.errors import InputError
 from ripplestats.fits.bootstrap import bootstrap, resample_documents
 from ripplestats.fits.breakpoint import BreakDesign
-from ripplestats.fits.design import Plan, plan_interval, plan_mean
-from ripplestats.fits.goals import Goal, simulated_rows, smallest
-from ripplestats.fits.pilot import Pilot, estimator, pilot_of
+from ripplestats.fits.planning.design import Plan, plan_interval, plan_mean
+from ripplestats.fits.planning.goals import Goal, simulated_rows, smallest
+from ripplestats.fits.planning.pilot import Pilot, estimator, pilot_of
+from ripplestats.fits.planning.variance_components import VarianceComponents, variance_components
 from ripplestats.fits.saturation import plateau_weights
-from ripplestats.fits.variance_components import VarianceComponents, variance_components
 from ripplestats.rendering.progress import duration
 from tests.fits.frames import CHECKED, DOSES, frame_of, noisy_frame, relabelled, two_phase
 

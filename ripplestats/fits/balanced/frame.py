@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ripplestats.errors import InputError
-from ripplestats.fits.balanced_design import LEVELS, BalancedModel, RandomEffect
+from ripplestats.fits.balanced.design import LEVELS, BalancedModel, RandomEffect
 from ripplestats.fits.curves import Floats
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from ripplestats.fits.bootstrap import MINIMUM_DOCUMENTS
 from ripplestats.fits.breakpoint import MINIMUM_DOSES, BreakDesign
 from ripplestats.fits.core import core_statistic
 from ripplestats.fits.curves import DocumentCurves, Floats, document_curves
+from ripplestats.fits.planning.variance_components import document_means, mean_squares
 from ripplestats.fits.saturation import plateau_weights
-from ripplestats.fits.variance_components import document_means, mean_squares
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ripplestats.fits.balanced import BalancedFit, covariances_of, without_dust
-from ripplestats.fits.balanced_design import Strata
-from ripplestats.fits.balanced_likelihood import profile
-from ripplestats.fits.balanced_optimum import derivatives, directional, minimise, moment_starts
+from ripplestats.fits.balanced.design import Strata
+from ripplestats.fits.balanced.fit import BalancedFit, covariances_of, without_dust
+from ripplestats.fits.balanced.likelihood import profile
+from ripplestats.fits.balanced.optimum import derivatives, directional, minimise, moment_starts
 from ripplestats.fits.curves import Floats
 
 

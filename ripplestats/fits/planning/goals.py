@@ -9,7 +9,7 @@ from scipy import stats
 
 from ripplestats.errors import InputError
 from ripplestats.fits.bootstrap import MINIMUM_DOCUMENTS
-from ripplestats.fits.pilot import Achieved
+from ripplestats.fits.planning.pilot import Achieved
 
 if TYPE_CHECKING:
     import pandas as pd

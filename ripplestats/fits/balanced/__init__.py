@@ -1,0 +1,1 @@
+"""Exact mixed-effects models of balanced curves, from sufficient statistics."""

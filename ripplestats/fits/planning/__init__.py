@@ -1,0 +1,1 @@
+"""How many documents and prompts a study needs."""
