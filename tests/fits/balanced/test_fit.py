@@ -360,6 +360,6 @@ def test_variances_of_very_unlike_size_are_found() -> None:
 
 
 def test_steps_that_run_out_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ripplestats.fits.balanced_optimum._MOST_STEPS", 1)
+    monkeypatch.setattr("ripplestats.fits.balanced.optimum._MOST_STEPS", 1)
     fit = fit_curves(curves(2), DOCUMENTS, MODELS["everything"])
     assert "The fit did not converge: its figures are not to be trusted." in fit.notes
