@@ -137,7 +137,7 @@ def document_curves(frame: "pd.DataFrame", *, y: str, x: str, cluster: str, by: 
     Raises:
         InputError: a column is missing or not finite, or a group has no row at a dose.
     """
-    _check_columns(frame, y, x, cluster, by)
+    check_columns(frame, (y, x), (cluster, by))
     groups = frame[by] if by else np.zeros(len(frame), np.int8)
     keys = [frame[cluster], groups, frame[x]]
     cells = frame[y].astype(np.float64).groupby(keys, observed=True).agg(["mean", "size"])
@@ -162,15 +162,26 @@ def document_curves(frame: "pd.DataFrame", *, y: str, x: str, cluster: str, by: 
     return DocumentCurves(doses, np.ones(len(doses)), values, most, names, counts=sizes, prompts=prompts)
 
 
-def _check_columns(frame: "pd.DataFrame", y: str, x: str, cluster: str, by: str | None) -> None:
-    for column in filter(None, (y, x, cluster, by)):
+def check_columns(frame: "pd.DataFrame", numbers: Sequence[str], names: Sequence[str | None]) -> None:
+    """Refuse a frame without rows, without one of the columns, or with gaps in them.
+
+    Args:
+        frame: any.
+        numbers: columns that must hold finite numbers.
+        names: columns that name what a row belongs to; None is left out.
+
+    Raises:
+        InputError: it is such a frame.
+    """
+    named = [name for name in names if name is not None]
+    for column in (*numbers, *named):
         if column not in frame:
             raise InputError(f"the frame has no column {column!r}; it has {', '.join(map(str, frame.columns))}")
     if frame.empty:
         raise InputError("the frame has no rows")
-    for column in (y, x):
+    for column in numbers:
         if frame[column].dtype.kind not in "fiub" or not np.isfinite(frame[column].to_numpy(np.float64)).all():
             raise InputError(f"column {column!r} holds values that are missing or not finite numbers")
-    for column in filter(None, (cluster, by)):
+    for column in named:
         if frame[column].isna().any():
             raise InputError(f"column {column!r} holds missing values, so that some rows belong nowhere")

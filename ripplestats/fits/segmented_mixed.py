@@ -9,7 +9,7 @@ from scipy import stats
 
 from ripplestats.errors import InputError
 from ripplestats.fits.break_model import RANDOM, BreakModel, fit_break_model
-from ripplestats.fits.curves import Floats
+from ripplestats.fits.curves import Floats, check_columns
 from ripplestats.fits.result import TERMS, FitResult
 from ripplestats.rendering.charts import draw_curves
 
@@ -122,16 +122,7 @@ def segmented_mixed(
 
 
 def _check(frame: "pd.DataFrame", y: str, x: str, group: str, cluster: str | None, by: str | None) -> None:
-    for column in filter(None, (y, x, group, cluster, by)):
-        if column not in frame:
-            raise InputError(f"the frame has no column {column!r}; it has {', '.join(map(str, frame.columns))}")
-        if frame[column].isna().any():
-            raise InputError(f"column {column!r} holds missing values; leave out the rows that lack them")
-    if frame.empty:
-        raise InputError("the frame has no rows")
-    for column in (y, x):
-        if frame[column].dtype.kind not in "fiub" or not np.isfinite(frame[column].to_numpy(np.float64)).all():
-            raise InputError(f"column {column!r} holds values that are not finite numbers")
+    check_columns(frame, (y, x), (group, cluster, by))
     if cluster and frame[[group, cluster]].drop_duplicates()[group].duplicated().any():
         raise InputError(f"column {cluster!r}: some {group!r} lie in several clusters; name each {group!r} once")
 

@@ -12,7 +12,7 @@ import numpy as np
 from scipy import special, stats
 
 from ripplestats.errors import InputError
-from ripplestats.fits.curves import Floats
+from ripplestats.fits.curves import Floats, check_columns
 from ripplestats.fits.result import TERMS, FitResult
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def davies_test(
         raise InputError(f"k={k} is not allowed; at least 2 breaks are tried")
     if alternative not in ("two-sided", "less", "greater"):
         raise InputError(f"alternative={alternative!r} is not known; allowed: two-sided, less, greater")
-    _check_columns(frame, y, x, by)
+    check_columns(frame, (y, x), (by,))
     parts = list(frame.groupby(by, observed=True)) if by else [("all", frame)]
     rows = []
     for _, part in parts:
@@ -154,16 +154,3 @@ def _bounded(breaks: Floats, statistics: Floats, degrees: int, alternative: Alte
         more = varied * (1 + most**2 / degrees) ** (-(degrees - 1) / 2) * ratio / (2 * np.sqrt(np.pi))
     p_value = (2 if alternative == "two-sided" else 1) * float(tail + more)
     return DaviesTest(breaks, statistics, float(breaks[best]), float(statistics[best]), min(p_value, 1.0))
-
-
-def _check_columns(frame: "pd.DataFrame", y: str, x: str, by: str | None) -> None:
-    for column in filter(None, (y, x, by)):
-        if column not in frame:
-            raise InputError(f"the frame has no column {column!r}; it has {', '.join(map(str, frame.columns))}")
-    if frame.empty:
-        raise InputError("the frame has no rows")
-    for column in (y, x):
-        if frame[column].dtype.kind not in "fiub" or not np.isfinite(frame[column].to_numpy(np.float64)).all():
-            raise InputError(f"column {column!r} holds values that are missing or not finite numbers")
-    if by and frame[by].isna().any():
-        raise InputError(f"column {by!r} holds missing values, so that some rows belong nowhere")

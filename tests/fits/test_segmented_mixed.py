@@ -261,9 +261,9 @@ def test_a_mean_line_that_does_not_bend_is_doubted():
     ("change", "options", "message"),
     [
         (lambda f: f.drop(columns="rate"), {}, "no column 'rate'"),
-        (lambda f: f.assign(effect=f["effect"].where(f.index != 3)), {}, "'effect' holds missing values"),
-        (lambda f: f.assign(effect=f["effect"].where(f.index != 3, np.inf)), {}, "'effect' holds values that are not"),
-        (lambda f: f.assign(rate="a"), {}, "'rate' holds values that are not"),
+        (lambda f: f.assign(effect=f["effect"].where(f.index != 3)), {}, "'effect' holds values that are missing"),
+        (lambda f: f.assign(effect=f["effect"].where(f.index != 3, np.inf)), {}, "'effect' holds values that are missing or not"),
+        (lambda f: f.assign(rate="a"), {}, "'rate' holds values that are missing or not"),
         (lambda f: f.iloc[:0], {}, "no rows"),
         (lambda f: f[f["rate"] < 0.6], {}, "2 doses"),
         (lambda f: f.assign(rate=1.0), {}, "1 doses"),
