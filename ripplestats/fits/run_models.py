@@ -11,11 +11,11 @@ from ripplestats.errors import InputError
 from ripplestats.fits.balanced.design import BalancedModel, RandomEffect
 from ripplestats.fits.balanced.fit import BalancedFit, fit_balanced
 from ripplestats.fits.balanced.inference import satterthwaite
-from ripplestats.fits.break_model import fit_break_model
 from ripplestats.fits.curve_layout import Cell
 from ripplestats.fits.curves import Floats
 from ripplestats.fits.products import CrossProducts
 from ripplestats.fits.prompt_curves import prompt_curves
+from ripplestats.fits.random_breaks.model import fit_break_model
 from ripplestats.fits.run_statistics import CellStatistics
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ import numpy as np
 from scipy import stats
 
 from ripplestats.errors import InputError
-from ripplestats.fits.break_model import RANDOM, BreakModel, fit_break_model
 from ripplestats.fits.curves import Floats, check_columns
+from ripplestats.fits.random_breaks.model import RANDOM, BreakModel, fit_break_model
 from ripplestats.fits.result import TERMS, FitResult
 from ripplestats.rendering.charts import draw_curves
 

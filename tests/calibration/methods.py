@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from ripplestats.fits.bootstrap import Interval, Resamples, bootstrap, resample_documents
-from ripplestats.fits.break_model import fit_break_model
 from ripplestats.fits.breakpoint import BreakDesign
 from ripplestats.fits.contrasts import contrast_of_doses
 from ripplestats.fits.core import SHARES, core_statistic
 from ripplestats.fits.curves import DocumentCurves, Floats
 from ripplestats.fits.delta_method import break_standard_errors
 from ripplestats.fits.inversion import break_interval, core_interval
+from ripplestats.fits.random_breaks.model import fit_break_model
 from tests.calibration.simulate import (
     Scenario,
     document_means,

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ripplestats.errors import InputError
-from ripplestats.fits.break_model import BreakModel, fit_break_model
+from ripplestats.fits.random_breaks.model import BreakModel, fit_break_model
 from ripplestats.fits.segmented_mixed import SegmentedMixedResult, segmented_mixed
 from tests.fits.frames import CHECKED, document_twice, estimates, frame_of, relabelled
 
@@ -262,7 +262,11 @@ def test_a_mean_line_that_does_not_bend_is_doubted():
     [
         (lambda f: f.drop(columns="rate"), {}, "no column 'rate'"),
         (lambda f: f.assign(effect=f["effect"].where(f.index != 3)), {}, "'effect' holds values that are missing"),
-        (lambda f: f.assign(effect=f["effect"].where(f.index != 3, np.inf)), {}, "'effect' holds values that are missing or not"),
+        (
+            lambda f: f.assign(effect=f["effect"].where(f.index != 3, np.inf)),
+            {},
+            "'effect' holds values that are missing or not",
+        ),
         (lambda f: f.assign(rate="a"), {}, "'rate' holds values that are missing or not"),
         (lambda f: f.iloc[:0], {}, "no rows"),
         (lambda f: f[f["rate"] < 0.6], {}, "2 doses"),

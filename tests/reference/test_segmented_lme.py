@@ -19,9 +19,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ripplestats.fits.break_likelihood import Block, Layout
-from ripplestats.fits.break_model import BreakModel, fit_break_model
-from ripplestats.fits.break_optimum import Problem
+from ripplestats.fits.random_breaks.likelihood import Block, Layout
+from ripplestats.fits.random_breaks.model import BreakModel, fit_break_model
+from ripplestats.fits.random_breaks.optimum import Problem
 
 HERE = Path(__file__).parent
 DATA = pd.read_csv(HERE / "segmented_lme_data.csv")

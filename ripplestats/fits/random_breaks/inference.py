@@ -6,10 +6,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ripplestats.fits.break_likelihood import BREAK, CHANGE, INTERCEPT, LOG_RESIDUAL, N_FIXED, SLOPE, Block, Layout
-from ripplestats.fits.break_optimum import Optimum, Problem
-from ripplestats.fits.break_restricted import information_at_one_break
 from ripplestats.fits.curves import Floats
+from ripplestats.fits.random_breaks.likelihood import (
+    BREAK,
+    CHANGE,
+    INTERCEPT,
+    LOG_RESIDUAL,
+    N_FIXED,
+    SLOPE,
+    Block,
+    Layout,
+)
+from ripplestats.fits.random_breaks.optimum import Optimum, Problem
+from ripplestats.fits.random_breaks.restricted import information_at_one_break
 
 _SPREADS = ("threshold_sd", "residual")
 

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from ripplestats.fits.break_likelihood import BREAK, CHANGE, LOG_RESIDUAL, N_FIXED, Layout, Nodes, evaluate
-from ripplestats.fits.break_optimum import DECREMENT, Optimum, Problem, ascent, observed_information, unsigned
 from ripplestats.fits.curves import Floats
+from ripplestats.fits.random_breaks.likelihood import BREAK, CHANGE, LOG_RESIDUAL, N_FIXED, Layout, Nodes, evaluate
+from ripplestats.fits.random_breaks.optimum import DECREMENT, Optimum, Problem, ascent, observed_information, unsigned
 
 _ROUNDS = 30
 #: Rounds with one Hessian.

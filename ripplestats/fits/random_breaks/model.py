@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from ripplestats.errors import InputError
-from ripplestats.fits.break_inference import Natural, covariances
-from ripplestats.fits.break_likelihood import BREAK, N_FIXED, Block, Layout
-from ripplestats.fits.break_optimum import NEAR, Optimum, Problem, search
-from ripplestats.fits.break_restricted import restricted
-from ripplestats.fits.break_starts import starts
 from ripplestats.fits.breakpoint import MINIMUM_DOSES
 from ripplestats.fits.curves import Floats
+from ripplestats.fits.random_breaks.inference import Natural, covariances
+from ripplestats.fits.random_breaks.likelihood import BREAK, N_FIXED, Block, Layout
+from ripplestats.fits.random_breaks.optimum import NEAR, Optimum, Problem, search
+from ripplestats.fits.random_breaks.restricted import restricted
+from ripplestats.fits.random_breaks.starts import starts
 
 #: The effects that may differ between prompts.
 RANDOM = ("intercept", "slope_below", "slope_change", "break")

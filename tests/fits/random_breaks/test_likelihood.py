@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from ripplestats.fits.break_likelihood import (
+from ripplestats.fits.random_breaks.likelihood import (
     BREAK,
     LOG_RESIDUAL,
     Block,
@@ -13,8 +13,8 @@ from ripplestats.fits.break_likelihood import (
     evaluate,
     integration_nodes,
 )
-from ripplestats.fits.break_optimum import Problem, observed_information
-from ripplestats.fits.break_restricted import information_at_one_break
+from ripplestats.fits.random_breaks.optimum import Problem, observed_information
+from ripplestats.fits.random_breaks.restricted import information_at_one_break
 
 X = np.array([0.2, 0.5, 1.0, 1.6, 2.5, 4.0])
 MEAN = np.array([0.3, 1.1, -0.9, 1.2])

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from ripplestats.fits.break_likelihood import Block, Layout
-from ripplestats.fits.break_optimum import SEARCH_ORDER, Problem
 from ripplestats.fits.breakpoint import MINIMUM_DOSES, BreakDesign
 from ripplestats.fits.curves import Floats
+from ripplestats.fits.random_breaks.likelihood import Block, Layout
+from ripplestats.fits.random_breaks.optimum import SEARCH_ORDER, Problem
 
 #: Shares of the doses' ranks from which a search may begin.
 _RANKS = (0.15, 0.3, 0.5, 0.7, 0.85)

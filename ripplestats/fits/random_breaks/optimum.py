@@ -7,7 +7,8 @@ from functools import cached_property
 import numpy as np
 from scipy import optimize
 
-from ripplestats.fits.break_likelihood import (
+from ripplestats.fits.curves import Floats
+from ripplestats.fits.random_breaks.likelihood import (
     BREAK,
     LOG_RESIDUAL,
     Block,
@@ -17,7 +18,6 @@ from ripplestats.fits.break_likelihood import (
     evaluate,
     integration_nodes,
 )
-from ripplestats.fits.curves import Floats
 
 #: Nodes a panel while searching, and at the optimum; doubled there until the likelihood stands still.
 SEARCH_ORDER, FIRST_ORDER, LAST_ORDER = 4, 6, 48

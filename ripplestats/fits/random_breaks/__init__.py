@@ -1,0 +1,1 @@
+"""The segmented mixed model: every prompt has a break of its own, integrated out exactly."""
