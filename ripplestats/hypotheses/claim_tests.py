@@ -25,7 +25,7 @@ from ripplestats.hypotheses.claims import (
     THRESHOLD,
     core_claim,
 )
-from ripplestats.hypotheses.inversion import core_contrasts, ratio_contrasts
+from ripplestats.hypotheses.rising_contrasts import core_contrasts, ratio_contrasts
 from ripplestats.hypotheses.one_sided import Flags, OneSided, above, below, weaker
 
 #: The doses over which the largest and random neurons are compared.

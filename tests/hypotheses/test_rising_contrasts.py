@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from ripplestats.fits.core import core_statistic
 from ripplestats.fits.curves import DocumentCurves
 from ripplestats.fits.saturation import plateau_weights
-from ripplestats.hypotheses.inversion import core_contrasts, core_interval, ratio_contrasts
+from ripplestats.hypotheses.rising_contrasts import core_contrasts, ratio_contrasts
 from tests.fits.frames import CHECKED, DOSES
 
 PLATEAU = plateau_weights(DOSES)
@@ -24,6 +24,13 @@ def curves_of(rng: np.random.Generator, mean: np.ndarray, n: int = 30, noise: fl
 
 def samples(rng: np.random.Generator, n: int, n_samples: int = 199) -> np.ndarray:
     return rng.multinomial(n, np.full(n, 1 / n), size=n_samples).astype(np.float64)
+
+
+def core_interval(
+    curves: DocumentCurves, plateau: np.ndarray, share: float, multiplicities: np.ndarray, limit: float = 0.02
+) -> tuple[np.ndarray, np.ndarray]:
+    """The 95 % interval of the core fraction that goes with the test at the limit."""
+    return core_contrasts(curves, plateau, share, limit, multiplicities).interval(0.95, (limit,))
 
 
 @CHECKED

@@ -111,19 +111,6 @@ def ratio_contrasts(
     return _rising(points, points * bottom[..., None] - top[..., None], curves, multiplicities)
 
 
-def core_interval(
-    curves: DocumentCurves,
-    plateau: Floats,
-    share: float,
-    multiplicities: Floats,
-    *,
-    limit: float = 0.02,
-    conf_level: float = 0.95,
-) -> tuple[Floats, Floats]:
-    """Return the limits of each group's core fraction; see ``core_contrasts`` for the arguments."""
-    return core_contrasts(curves, plateau, share, limit, multiplicities).interval(conf_level, (limit,))
-
-
 def _rising(points: Floats, values: Floats, curves: DocumentCurves, multiplicities: Floats) -> RisingContrasts:
     flat = values.reshape(len(values), -1)
     return RisingContrasts(points, contrast(flat, curves.weights, tuple(range(flat.shape[1])), multiplicities))
