@@ -25,8 +25,8 @@ from ripplestats.hypotheses.claims import (
     THRESHOLD,
     core_claim,
 )
-from ripplestats.hypotheses.rising_contrasts import core_contrasts, ratio_contrasts
 from ripplestats.hypotheses.one_sided import Flags, OneSided, above, below, weaker
+from ripplestats.hypotheses.rising_contrasts import core_contrasts, ratio_contrasts
 
 #: The doses over which the largest and random neurons are compared.
 SPECIFIC_DOSES = (0.0, 0.1)

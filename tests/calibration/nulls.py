@@ -15,8 +15,8 @@ from ripplestats.fits.contrasts import Contrast, contrast, nearest_dose
 from ripplestats.fits.curves import Floats
 from ripplestats.fits.saturation import plateau_weights
 from ripplestats.hypotheses.breaks import sup_f_replicates
-from ripplestats.hypotheses.rising_contrasts import core_contrasts, ratio_contrasts
 from ripplestats.hypotheses.one_sided import weaker
+from ripplestats.hypotheses.rising_contrasts import core_contrasts, ratio_contrasts
 from tests.calibration.simulate import Scenario, doses, plateau_of_grid, population_curve, simulate, truths
 
 PValues = Mapping[str, Floats]
