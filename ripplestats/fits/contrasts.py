@@ -58,7 +58,9 @@ class Contrast:
         Schuirmann (1987), J. Pharmacokinet. Biopharm. 15:657.
         """
         (above, p_above), (below, p_below) = self.greater_than(-margin), self.less_than(margin)
-        return np.where(p_above >= p_below, above, below), np.maximum(p_above, p_below)
+        # Equal p-values of replicates: the smaller statistic is the weaker.
+        first = np.where(p_above == p_below, above <= below, p_above > p_below)
+        return np.where(first, above, below), np.maximum(p_above, p_below)
 
     def statistic(self, value: float) -> Floats:
         """Return (mean − ``value``) / standard error, NaN where the error is undefined or zero."""

@@ -42,7 +42,9 @@ def below(found: Contrast, value: float) -> OneSided:
 
 def weaker(one: OneSided, other: OneSided) -> OneSided:
     """Return of each group the test with the larger p-value: for a claim that needs both to reject."""
-    first = one.p_value >= other.p_value
+    # Equal p-values of replicates: the smaller statistic is the weaker.
+    tied = one.p_value == other.p_value
+    first = np.where(tied, one.statistic <= other.statistic, one.p_value > other.p_value)
     return OneSided(
         np.where(first, one.statistic, other.statistic),
         np.where(first, one.p_value, other.p_value),

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from ripplestats.fits.bootstrap import resample_documents
 from ripplestats.fits.contrasts import contrast, contrast_of_doses, nearest_dose
 from ripplestats.fits.curves import document_curves
 from ripplestats.hypotheses.decisions import above_limit, below_limit, within_margin
@@ -181,3 +182,13 @@ def test_an_open_interval_decides_on_its_closed_side() -> None:
     assert below_limit(-np.inf, 0.1, 0.5) == "supported"
     assert below_limit(0.6, np.inf, 0.5) == "refuted"
     assert within_margin(-np.inf, 0.1, 0.5) == "undecided"
+
+
+def test_of_two_tests_with_the_smallest_p_value_the_smaller_statistic_is_the_weaker() -> None:
+    rng = np.random.default_rng(1)
+    values = 0.1 + 0.01 * rng.standard_normal((40, 1))
+    counts = resample_documents(40, 200, rng).bootstrap
+    found = contrast(values, np.ones(40), ("all",), counts)
+    statistic, p_value = found.two_one_sided_tests(5.0)
+    assert p_value[0] == 1 / 201
+    assert statistic[0] == pytest.approx((5 - values.mean()) / found.std_error[0])
