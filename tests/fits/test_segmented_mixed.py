@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ripplestats.errors import InputError
 from ripplestats.fits.random_breaks.model import BreakModel, fit_break_model
 from ripplestats.fits.segmented_mixed import SegmentedMixedResult, segmented_mixed
-from tests.fits.frames import CHECKED, document_twice, estimates, frame_of, relabelled
+from tests.fits.frames import CHECKED, DOSES, document_twice, estimates, frame_of, relabelled
 
 X = np.array([0.2, 0.5, 0.8, 1.1, 1.5, 2.0, 2.5, 3.0, 4.0, 6.0, 9.0])
 FEW = settings(CHECKED, max_examples=2)
@@ -294,3 +294,14 @@ def test_wrong_input_is_one_clear_line(change, options, message):
 def test_wrong_curves_are_one_clear_line(values, x, message):
     with pytest.raises(InputError, match=message):
         fit_break_model(values, x)
+
+
+def test_where_reml_does_not_converge_maximum_likelihood_is_given_and_said() -> None:
+    # A step between the first two doses of eight equal prompts: nothing is left for most spreads.
+    step = np.r_[0.0, np.ones(len(DOSES) - 1)] + 0.01 * np.random.default_rng(0).standard_normal((8, len(DOSES)))
+    names = {"y": "effect", "x": "rate", "group": "prompt_id"}
+    frame = frame_of(step, DOSES)
+    found, plain = segmented_mixed(frame, **names), segmented_mixed(frame, **names, method="ml")
+    assert "REML did not converge: these are maximum-likelihood estimates." in found.notes
+    pd.testing.assert_frame_equal(found.tidy(), plain.tidy())
+    assert found.tidy()["estimate"].iloc[0] == pytest.approx(0.006, abs=1e-4)

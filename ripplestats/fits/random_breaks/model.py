@@ -99,9 +99,20 @@ def fit_break_model(
     if not problem.x[1] < best.parameters[BREAK] < problem.x[-2]:
         where = f"undefined: the best break lies at the edge of the doses ({best.parameters[BREAK] * scale:.3g})"
         return _undefined(names, len(values), labels, where)
-    if method == "reml":
-        best = restricted(problem, best)
-    return _finish(problem, best, optima, labels, Natural(names, centre, unit, scale), conf_level, method)
+    best, said = _by_method(problem, best, method)
+    if best.decrement > _CONVERGED:
+        return _undefined(names, len(values), labels, "undefined: the fit did not converge")
+    return _finish(problem, best, optima, labels, Natural(names, centre, unit, scale), conf_level, said)
+
+
+def _by_method(problem: Problem, best: Optimum, method: str) -> tuple[Optimum, tuple[str, ...]]:
+    """Return the optimum by REML where asked for, and by maximum likelihood, with a note, where that does not converge."""
+    if method == "ml":
+        return best, ()
+    corrected = restricted(problem, best)
+    if corrected.decrement <= _CONVERGED:
+        return corrected, ()
+    return best, ("REML did not converge: these are maximum-likelihood estimates.",)
 
 
 def term_names(random: Sequence[str], unstructured: bool) -> tuple[str, ...]:
@@ -168,7 +179,7 @@ def _finish(
     labels: NDArray[np.intp],
     scales: Natural,
     conf_level: float,
-    method: str,
+    said: tuple[str, ...],
 ) -> BreakModel:
     here = problem.evaluate(best.parameters, best.order)
     free = scales.free(problem.layout, best.parameters)
@@ -196,7 +207,7 @@ def _finish(
         quadrature_error=best.quadrature_error,
         rivals=rivals,
         n_clusters=n_clusters,
-        notes=_notes(problem, best, rivals, bool(np.isfinite(found[1]).all()), method),
+        notes=(*said, *_notes(problem, best, rivals, bool(np.isfinite(found[1]).all()))),
     )  # fmt: skip
 
 
@@ -207,9 +218,7 @@ def _with_doubt(reasons: tuple[str, ...], names: tuple[str, ...], free: Floats, 
     return (reasons[0] or doubt, *reasons[1:])
 
 
-def _notes(
-    problem: Problem, best: Optimum, rivals: tuple[tuple[float, float], ...], regular: bool, method: str
-) -> tuple[str, ...]:
+def _notes(problem: Problem, best: Optimum, rivals: tuple[tuple[float, float], ...], regular: bool) -> tuple[str, ...]:
     idle = [RANDOM[problem.layout.columns[i]] for i in problem.layout.idle(best.parameters)]
     spread = problem.layout.spread(best.parameters)
     ends = (problem.x[[0, -1]] - best.parameters[BREAK]) / spread
@@ -220,7 +229,6 @@ def _notes(
         + ".": bool(rivals),
         "The spread of breaks lies on the boundary (zero).": problem.equal_breaks,
         f"On the boundary (zero): the spread of {', '.join(idle)}.": bool(idle),
-        f"The {method.upper()} fit did not converge: its figures are not to be trusted.": best.decrement > _CONVERGED,
         f"More nodes still move the log-likelihood by {best.quadrature_error:.2g}.": best.quadrature_error > 1e-3,
         "The information is singular: no standard errors.": not regular,
         f"Prompts have {len(problem.blocks)} different sets of doses: fitted set by set.": len(problem.blocks) > 1,
