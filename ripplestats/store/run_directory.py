@@ -208,7 +208,7 @@ def _read_part(
 ) -> pa.Table:
     _check_part(file, layout)
     try:
-        return pq.read_table(file, columns=columns, filters=where)
+        return pq.read_table(file, columns=None if columns is None else list(columns), filters=where)
     except (pa.ArrowException, OSError) as error:
         raise RunError(f"{file} is damaged: {str(error).splitlines()[0]}") from error
 

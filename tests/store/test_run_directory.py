@@ -86,6 +86,14 @@ def test_some_columns_and_rows_can_be_asked_for(run: Run) -> None:
     pd.testing.assert_frame_equal(frame, expected)
 
 
+def test_columns_may_be_asked_for_by_any_sequence_and_one_part_at_a_time(run: Run) -> None:
+    names = ("prompt_id", "kl")
+    whole = run.effects(names)
+    parts = [run.part(number, names) for number in range(len(run.parts()))]
+    assert list(whole.columns) == list(names)
+    pd.testing.assert_frame_equal(pd.concat(parts, ignore_index=True), whole)
+
+
 def test_prompts_come_back_with_their_clean_columns(run: Run) -> None:
     frame = run.prompts()
     assert list(frame.columns) == schema.PROMPTS.names
