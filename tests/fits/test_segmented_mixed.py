@@ -305,3 +305,24 @@ def test_where_reml_does_not_converge_maximum_likelihood_is_given_and_said() -> 
     assert "REML did not converge: these are maximum-likelihood estimates." in found.notes
     pd.testing.assert_frame_equal(found.tidy(), plain.tidy())
     assert found.tidy()["estimate"].iloc[0] == pytest.approx(0.006, abs=1e-4)
+
+
+def test_curves_that_differ_in_height_and_hardly_err_are_fitted() -> None:
+    # A line search that follows such curves overshoots to residuals at which nothing can be computed.
+    rng = np.random.default_rng(3)
+    at, level = 0.02 * rng.lognormal(0, 0.3, (40, 1)), rng.gamma(2, 0.5, (40, 1))
+    noise = 0.002 * np.cumsum(rng.standard_t(3, (40, len(DOSES))), axis=1)
+    frame = frame_of(level * np.minimum(DOSES / at, 1) + noise, DOSES)
+    terms = segmented_mixed(frame, y="effect", x="rate", group="prompt_id").tidy().set_index("term")
+    assert terms.loc["population_threshold", "estimate"] == pytest.approx(at.mean(), rel=0.3)
+
+
+def test_a_likelihood_that_cannot_be_computed_is_nan_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    def singular(*_: object) -> None:
+        raise np.linalg.LinAlgError("Singular matrix")
+
+    monkeypatch.setattr("ripplestats.fits.random_breaks.model._fit", singular)
+    values = np.random.default_rng(0).standard_normal((8, len(DOSES)))
+    terms = segmented_mixed(frame_of(values, DOSES), y="effect", x="rate", group="prompt_id").tidy()
+    assert terms["estimate"].isna().all()
+    assert (terms["note"] == "undefined: double precision does not hold the likelihood").all()

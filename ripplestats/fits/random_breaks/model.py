@@ -1,7 +1,7 @@
 """The segmented mixed model of curves: fit, standard errors robust to clusters, and what a reader must know."""
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,8 @@ MINIMUM_PROMPTS = 5
 _COSTS_NOTHING = 1e-2
 _NOTHING = 1e-7
 _CONVERGED = 1e-4
+#: How far below the least log residual of the starts a search may go.
+_OVERSHOOT = 5.0
 #: A larger share of breaks outside the doses is said.
 _OUTSIDE = 0.05
 
@@ -94,7 +96,11 @@ def fit_break_model(
     candidates = starts(problem)
     if min(start[N_FIXED] for start in candidates) < np.log(_NOTHING):
         return _undefined(names, len(values), labels, "undefined: two-phase lines leave nothing over as residual")
-    problem, optima = _fit(problem, candidates)
+    lowest = min(start[N_FIXED] for start in candidates) - _OVERSHOOT
+    try:
+        problem, optima = _fit(replace(problem, least_residual=lowest), candidates)
+    except np.linalg.LinAlgError:
+        return _undefined(names, len(values), labels, "undefined: double precision does not hold the likelihood")
     best = optima[0]
     if not problem.x[1] < best.parameters[BREAK] < problem.x[-2]:
         where = f"undefined: the best break lies at the edge of the doses ({best.parameters[BREAK] * scale:.3g})"

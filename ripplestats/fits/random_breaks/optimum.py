@@ -57,12 +57,13 @@ class Optimum:
 
 @dataclass(frozen=True)
 class Problem:
-    """Curves in blocks of equal doses, all distinct doses, and what is random."""
+    """Curves in blocks of equal doses, all distinct doses, what is random, and the least log residual to be searched."""
 
     blocks: tuple[Block, ...]
     x: Floats
     layout: Layout
     equal_breaks: bool = False
+    least_residual: float = -_FURTHEST
 
     def with_equal_breaks(self) -> "Problem":
         """Return the problem with the spread of breaks at zero."""
@@ -93,13 +94,14 @@ class Problem:
     def allows(self, parameters: Floats) -> bool:
         """Say whether a search may go there: the break hardly outside the doses, its spread at most half as wide.
 
-        Without these limits the likelihood may be largest where almost all breaks lie outside the doses.
+        Without these limits the likelihood may be largest where almost all breaks lie outside the doses. A residual far
+        below that of every start is a line search's overshoot, where nothing can be computed any more.
         """
         first, last = float(self.x[0]), float(self.x[-1])
         return bool(
             6 * first - 5 * self.x[1] <= parameters[BREAK] <= last
             and self.layout.spread(parameters) <= (last - first) / 2
-            and abs(parameters[LOG_RESIDUAL]) <= _FURTHEST
+            and self.least_residual <= parameters[LOG_RESIDUAL] <= _FURTHEST
         )
 
     def nodes(self, parameters: Floats, order: int) -> Nodes:
