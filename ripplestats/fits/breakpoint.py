@@ -75,18 +75,6 @@ class BreakDesign:
         """Return the best straight line through each row of ``curves``, at the doses."""
         return curves - BreakDesign(self.x, self.weights)._line(curves).left
 
-    def profile(self, curves: Floats, breaks: Floats) -> Floats:
-        """Return the residual sum of squares of each curve (n) at each of some breaks (m): n × m."""
-        left = self._line(curves).left
-        below = np.clip(np.searchsorted(self.x, breaks, side="right") - 1, 1, len(self.x) - 2)
-        t, place = breaks - self.x[below], below - 1
-        a, b = (one[:, place] for one in self._products(left))
-        h, j, g = (one[:, place] for one in self._squares)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            explained = np.nan_to_num((a - t * b) ** 2 / (h - 2 * t * j + t**2 * g), posinf=0.0)
-        total: Floats = (left**2 * self.weights).sum(axis=1)
-        return np.maximum(total[:, None] - explained, 0.0)
-
     def _fit(self, curves: Floats) -> BreakFit:
         line = self._line(curves)
         a, b = self._products(line.left)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ripplestats.errors import RunError
 from ripplestats.fits.curve_layout import LAYOUT_COLUMNS, Cell, by_prompt, check_rows, curve_layouts
 from ripplestats.fits.curves import Floats
+from ripplestats.fits.run_statistics import prompts_of_documents
 
 if TYPE_CHECKING:
     from ripplestats.store.run_directory import Run
@@ -59,11 +60,7 @@ def prompt_curves(run: "Run", cell: Cell, most_prompts: int = MOST_PROMPTS) -> P
 
 def _sample(run: "Run", most_prompts: int) -> tuple[list[int] | None, str]:
     """Return the documents to read, or None for all, and what to say of it."""
-    sizes: dict[int, int] = {}
-    for number in range(len(run.parts())):
-        ids = run.part(number, ["prompt_id", "document_id"]).drop_duplicates()
-        for document, size in ids["document_id"].value_counts().items():
-            sizes[int(document)] = sizes.get(int(document), 0) + int(size)
+    sizes = prompts_of_documents(run)
     total = sum(sizes.values())
     if total <= most_prompts:
         return None, ""

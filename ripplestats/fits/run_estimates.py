@@ -1,6 +1,6 @@
 """All estimates of a run: every arm, replacement, site, metric and layer by the same estimators."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -59,11 +59,16 @@ def layer_curves(frame: pd.DataFrame, metric: str) -> DocumentCurves:
     return curves.with_mean_of(later, ALL_LAYERS) if later else curves
 
 
-def cell_curves(run_or_frame: "Run | pd.DataFrame") -> dict[Cell, DocumentCurves]:
-    """Return the curves by layer of every arm, replacement, site and metric of a run, or of effects in memory."""
+def cell_curves(run_or_frame: "Run | pd.DataFrame", metrics: Sequence[str] = METRICS) -> dict[Cell, DocumentCurves]:
+    """Return the curves by layer of every arm, replacement, site and metric of a run, or of effects in memory.
+
+    Args:
+        run_or_frame: a run, or its effects, of which metrics that are no columns are left out.
+        metrics: outcome columns.
+    """
     if not isinstance(run_or_frame, pd.DataFrame):
-        return {cell: one.curves for cell, one in run_statistics(run_or_frame).items()}
-    metrics = [metric for metric in METRICS if metric in run_or_frame]
+        return {cell: one.curves for cell, one in run_statistics(run_or_frame, metrics).items()}
+    metrics = [metric for metric in metrics if metric in run_or_frame]
     return {
         Cell(str(arm), str(replacement), str(site), metric): layer_curves(frame, metric)
         for (arm, replacement, site), frame in run_or_frame.groupby(CELLS, observed=True, sort=False)

@@ -52,7 +52,7 @@ def run_statistics(
         RunError: there are no effects, or prompts differ in their rows.
     """
     metrics = tuple(metrics)
-    prompts_of = _prompts_of_documents(run)
+    prompts_of = prompts_of_documents(run)
     sums: _Sums | None = None
     for number, part in enumerate(run.parts()):
         frame, n_prompts = by_prompt(run.part(number, [*LAYOUT_COLUMNS, "prompt_id", "document_id", *metrics]), part)
@@ -67,7 +67,8 @@ def run_statistics(
     return sums.finished()
 
 
-def _prompts_of_documents(run: "Run") -> Mapping[int, int]:
+def prompts_of_documents(run: "Run") -> Mapping[int, int]:
+    """Return how many prompts each document of a run has."""
     counted: Counter[int] = Counter()
     for number in range(len(run.parts())):
         ids = run.part(number, ["prompt_id", "document_id"]).drop_duplicates()

@@ -207,11 +207,6 @@ def undefined_breaks(design: BreakDesign, pooled: Floats) -> list[str]:
     ]  # fmt: skip
 
 
-def undefined_break(design: BreakDesign, curve: Floats) -> str:
-    """Say why the break of a mean curve is undefined, or nothing if it is not."""
-    return undefined_breaks(design, curve[None])[0]
-
-
 def _limits(
     curves: DocumentCurves, design: BreakDesign, resamples: Resamples, conf_level: float, intervals: Sequence[str]
 ) -> dict[str, tuple[Floats, Floats, Floats]]:

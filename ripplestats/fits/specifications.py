@@ -24,10 +24,9 @@ from ripplestats.fits.bootstrap import (
 from ripplestats.fits.breakpoint import MINIMUM_DOSES, BreakDesign
 from ripplestats.fits.curve_layout import ALL_LAYERS, Cell
 from ripplestats.fits.curves import DocumentCurves, Floats
-from ripplestats.fits.run_estimates import CELLS, CURVE_METRICS, layer_curves
-from ripplestats.fits.run_statistics import run_statistics
+from ripplestats.fits.run_estimates import CURVE_METRICS, cell_curves
 from ripplestats.fits.saturation import PLATEAU, first_dose_reaching, isotonic, plateau_weights
-from ripplestats.fits.segmented import undefined_break
+from ripplestats.fits.segmented import undefined_breaks
 
 if TYPE_CHECKING:
     from ripplestats.store.run_directory import Run
@@ -123,14 +122,7 @@ def specification_curve(
         InputError: an argument is not allowed, or the effects are not balanced.
     """
     check_bootstrap(n_boot, seed, conf_level)
-    if isinstance(run_or_frame, pd.DataFrame):
-        curves = {
-            Cell(str(arm), str(replacement), str(site), metric): layer_curves(frame, metric)
-            for (arm, replacement, site), frame in run_or_frame.groupby(CELLS, observed=True, sort=False)
-            for metric in CURVE_METRICS
-        }
-    else:
-        curves = {cell: one.curves for cell, one in run_statistics(run_or_frame, CURVE_METRICS).items()}
+    curves = cell_curves(run_or_frame, CURVE_METRICS)
     n_documents = next(iter(curves.values())).n_documents
     resamples = resample_documents(n_documents, n_boot, np.random.default_rng(seed))
     return specifications(curves, resamples, share=share, conf_level=conf_level, interval=interval)
@@ -232,7 +224,7 @@ def _threshold(curves: DocumentCurves, stacked: Floats, scale: str, *_: float) -
     if scale == "log" and curves.x[0] <= 0:
         return np.full(stacked.shape[:2], np.nan), ["undefined: a dose of zero has no logarithm"] * len(curves.groups)
     design = BreakDesign(np.log(curves.x) if scale == "log" else curves.x, curves.dose_weights)
-    notes = [undefined_break(design, row) for row in stacked[0]]
+    notes = undefined_breaks(design, stacked[0])
     if len(curves.x) < MINIMUM_DOSES:
         return np.full(stacked.shape[:2], np.nan), notes
     breaks = design.fit(stacked.reshape(-1, len(curves.x))).breakpoint.reshape(stacked.shape[:2])

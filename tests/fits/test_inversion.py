@@ -36,12 +36,18 @@ def test_a_contrast_is_the_slope_of_the_residual_sum_of_squares(level_above: boo
     trials, _, contrasts = _trial_breaks(design)
     contrasts = contrasts.reshape(*trials.shape, -1)
     step = 1e-6
-    for at, contrast in zip(trials[:, 10], contrasts[:, 10], strict=True):
-        below, above = design.profile(curve[None], np.array([at - step, at + step]))[0]
+
+    def fitted(at: float) -> tuple[float, float]:
+        """The residual sum of squares and the coefficient of the bent column of the line bent there."""
         hinge = np.minimum(DOSES, at) if level_above else np.maximum(DOSES - at, 0)
         base = [np.ones_like(DOSES), hinge] if level_above else [np.ones_like(DOSES), DOSES, hinge]
         root = np.sqrt(weights)
-        change = np.linalg.lstsq(np.stack(base, axis=1) * root[:, None], curve * root, rcond=None)[0][-1]
+        columns = np.stack(base, axis=1) * root[:, None]
+        coefficients = np.linalg.lstsq(columns, curve * root, rcond=None)[0]
+        return float(((curve * root - columns @ coefficients) ** 2).sum()), float(coefficients[-1])
+
+    for at, contrast in zip(trials[:, 10], contrasts[:, 10], strict=True):
+        (below, _), (_, change), (above, _) = (fitted(one) for one in (at - step, at, at + step))
         # The level line's bent column rises with the break where the hinge falls.
         slope = (-2 if level_above else 2) * change * (contrast @ curve)
         assert (above - below) / (2 * step) == pytest.approx(slope, rel=1e-4, abs=1e-6)
