@@ -107,12 +107,21 @@ def bootstrap(curves: DocumentCurves, statistic: Statistic, resamples: Resamples
         mean = np.where(defined, replicates, 0.0).sum(axis=0) / counts
         squares = np.where(defined, replicates - mean, 0.0) ** 2
         std_error = np.where(counts > 1, np.sqrt(squares.sum(axis=0) / (counts - 1)), np.nan)
-    # Documents of unequal weight tell as much as fewer equal ones (Kish 1965, section 8.2).
-    n = curves.weights.sum() ** 2 / (curves.weights**2).sum()
-    wider = float(stats.norm.sf(np.sqrt(n / (n - 1)) * stats.t.isf(alpha, n - 1)))
+    wider = expanded_tail(conf_level, curves.weights)
     plain, expanded = (_quantiles(values, _both_tails(one, estimate)) for one in (alpha, wider))
     bca = _quantiles(values, _bca_levels(values, estimate, left_out, alpha))
     return Interval(std_error, expanded, plain, bca, 1.0 - defined.mean(axis=0))
+
+
+def expanded_tail(conf_level: float, weights: Floats) -> float:
+    """Return the share of the replicates outside each limit of an expanded percentile interval (see ``bootstrap``).
+
+    Args:
+        conf_level: of the interval.
+        weights: of the documents; unequal ones tell as much as fewer equal ones (Kish 1965, section 8.2).
+    """
+    n = weights.sum() ** 2 / (weights**2).sum()
+    return float(stats.norm.sf(np.sqrt(n / (n - 1)) * stats.t.isf((1 - conf_level) / 2, n - 1)))
 
 
 def _both_tails(alpha: float, like: Floats) -> Floats:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from ripplestats.errors import InputError
 from ripplestats.fits.bootstrap import (
@@ -19,6 +18,7 @@ from ripplestats.fits.bootstrap import (
     Resamples,
     check_bootstrap,
     check_intervals,
+    expanded_tail,
     resample_documents,
 )
 from ripplestats.fits.breakpoint import MINIMUM_DOSES, BreakDesign
@@ -151,7 +151,7 @@ def specifications(
         raise InputError(f"share={share} lies between 0 and 1, and there must be at least one cell of curves")
     check_intervals((interval,), ("expanded", "percentile"))
     first = next(iter(curves.values()))
-    tail = _tail(conf_level, first.n_documents, interval)
+    tail = _tail(conf_level, first, interval)
     parts = [part for cell, one in curves.items() for part in _cell(cell, with_layer_sets(one), resamples, share, tail)]
     rows = pd.DataFrame([row for table, _ in parts for row in table])
     rows["main"] = (rows[list(MAIN)] == list(MAIN.values())).all(axis=1)
@@ -162,13 +162,11 @@ def specifications(
     return SpecificationCurve(rows, replicates[:, order], tail, conf_level, share, *counts)
 
 
-def _tail(conf_level: float, n_documents: int, interval: str) -> float:
-    """Return the share of the replicates outside each limit (``expanded``: as in ``bootstrap``, Hesterberg 2015)."""
-    alpha = (1 - conf_level) / 2
-    if interval == "percentile" or n_documents < MINIMUM_DOCUMENTS:
-        return alpha
-    wider = np.sqrt(n_documents / (n_documents - 1)) * stats.t.isf(alpha, n_documents - 1)
-    return float(stats.norm.sf(wider))
+def _tail(conf_level: float, curves: DocumentCurves, interval: str) -> float:
+    """Return the share of the replicates outside each limit."""
+    if interval == "percentile" or curves.n_documents < MINIMUM_DOCUMENTS:
+        return (1 - conf_level) / 2
+    return expanded_tail(conf_level, curves.weights)
 
 
 def layer_sets(layers: Sequence[Hashable]) -> dict[str, list[Hashable]]:
