@@ -17,17 +17,17 @@ from tests.tiny import FAMILIES, tiny_network
 IDS = torch.tensor([[5, 9, 200, 31], [7, 7, 100, 2]])
 
 
-def residual_and_logits(network: nn.Module, norm: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
+def residual_and_logits(network: nn.Module, last_block: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
     caught = []
-    with norm.register_forward_pre_hook(lambda _module, args: caught.append(args[0])), torch.inference_mode():
+    with last_block.register_forward_hook(lambda _module, _args, output: caught.append(output)), torch.inference_mode():
         logits = network(input_ids=IDS, use_cache=False).logits
-    return caught[-1], logits
+    return caught[-1][0] if isinstance(caught[-1], tuple) else caught[-1], logits
 
 
 def check(network: nn.Module) -> Unembedding:
     layout = find_layout(network)
     unembedding = find_unembedding(network, layout)
-    residual, logits = residual_and_logits(network, layout.norm)
+    residual, logits = residual_and_logits(network, layout.blocks[-1])
     with torch.inference_mode():
         found = unembedding.logits(unembedding.hidden(residual))
     assert logits.std() > 0.05
