@@ -1,5 +1,6 @@
 """The residual stream of the last block → logits, outside the model's own forward pass."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -7,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ripplestats.errors import EngineError
+from ripplestats.model.packed import packed_product
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -32,14 +34,27 @@ class Unembedding:
     def logits(
         self, hidden: Float[Tensor, "*batch embedding"], tokens: slice | Tensor = slice(None)
     ) -> Float[Tensor, "*batch vocabulary"]:
-        """Return the logits of some tokens of the vocabulary, by default of all."""
-        bias = None if self.head.bias is None else self.head.bias[tokens]
-        logits = nn.functional.linear(hidden, self.head.weight[tokens], bias)
+        """Return the logits of some tokens of the vocabulary, by default of all, in the number format of ``hidden``."""
+        bias = None if self.head.bias is None else self.head.bias[tokens].to(hidden.dtype)
+        logits = nn.functional.linear(hidden, self.head.weight[tokens].to(hidden.dtype), bias)
         if self.divisor != 1.0:
             logits = logits / self.divisor
         if self.softcap is not None:
             logits = (logits / self.softcap).tanh() * self.softcap
         return logits
+
+    def change(
+        self, hidden: Float[Tensor, "batch embedding"], tokens: slice, rows: int
+    ) -> Callable[[Float[Tensor, "branches batch embedding"]], Float[Tensor, "branches batch vocabulary"]]:
+        """Return the map from what is added to ``hidden`` to the change of the logits of some tokens.
+
+        It is fastest for as many rows (branches × batch) as ``rows`` says.
+        """
+        if self.softcap is not None:
+            clean = self.logits(hidden, tokens)
+            return lambda difference: self.logits(hidden + difference, tokens) - clean
+        multiply = packed_product(self.head.weight[tokens].to(hidden.dtype), None, rows)
+        return multiply if self.divisor == 1.0 else lambda difference: multiply(difference).div_(self.divisor)
 
 
 def find_unembedding(network: "PreTrainedModel", layout: "Layout") -> Unembedding:

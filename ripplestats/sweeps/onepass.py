@@ -7,9 +7,8 @@ on the prompts, a hook runs the same block on the branches. It computes what the
 compared with it before every sweep (``selfcheck``).
 """
 
-import inspect
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,29 +21,37 @@ from ripplestats.intervention.branches import Branch
 from ripplestats.intervention.edit import intervene
 from ripplestats.intervention.hooks import editing
 from ripplestats.model.load import Model
+from ripplestats.model.packed import packed_products
 from ripplestats.model.sites import Site
 from ripplestats.model.unembedding import find_unembedding
+from ripplestats.sweeps.adapters import tree_attention
 from ripplestats.sweeps.batch import PromptBatch
-from ripplestats.sweeps.outcomes import Clean, Outcomes
+from ripplestats.sweeps.last_token import last_token_call
+from ripplestats.sweeps.outcomes import Clean, Outcomes, compare_target_logits
 from ripplestats.sweeps.tiled_outcomes import compare_residuals
-from ripplestats.sweeps.tree_attention import Prefix, tree_attention
+from ripplestats.sweeps.tree_attention import Prefix
 
 #: Rows of the residual stream that go through a block in one call, at most.
-_ROWS_AT_ONCE = 1024
+_ROWS_AT_ONCE = 256
+#: Calls with the same weights from which on it pays to lay them out beforehand.
+_WORTH_PACKING = 3
 
 
 @torch.inference_mode()
 def run_one_pass(
-    model: Model, batch: PromptBatch, layers: Sequence[int], branches: Sequence[Branch]
+    model: Model, batch: PromptBatch, layers: Sequence[int], branches: Sequence[Branch], *, vocabulary: bool = True
 ) -> tuple[Clean, Outcomes]:
     """Run every branch at every layer on a batch; outcomes are ordered by layer, then as ``branches``.
+
+    Without ``vocabulary`` only the change of the target's logit is computed.
 
     Raises:
         EngineError: the model's attention or blocks cannot be shared by branches.
     """
     residual = branch_residuals(model, batch, layers, branches)
     unembed = find_unembedding(model.network, model.layout)
-    return compare_residuals(residual, batch.target, unembed)
+    compare = compare_residuals if vocabulary else compare_target_logits
+    return compare(residual, batch.target, unembed)
 
 
 @torch.inference_mode()
@@ -80,16 +87,11 @@ class _Tree:
         """Make the hook that runs a block on the branches after it has run on the prompts."""
 
         def hook(block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], _output: Any) -> None:
-            if self.prefix.keys is None:
-                raise EngineError(f"the attention of {type(block).__name__} is not reached by branches")
-            hidden, options = _last_token_call(block, args, kwargs)
+            hidden, options = last_token_call(block, args, kwargs)
             if self.residual is None:
                 self.residual = self._room(hidden)
-            self.prefix.branching = True
-            try:
+            with self.prefix.shared_with_branches(block):
                 self._advance(layer, block, options)
-            finally:
-                self.prefix.branching = False
 
         return hook
 
@@ -105,10 +107,13 @@ class _Tree:
         joining = self.branches if layer in self.layers else ()
         clean_before = self.residual[0].clone()
         sites = {branch.site for branch in joining}
-        with self._watching(layer, sites):
-            self.residual[:1] = _run(block, self.residual[:1], options)
-        for chunk in self._chunks(self.residual[1 : self.filled]):
-            chunk.copy_(_run(block, chunk, options))
+        chunks = self._chunks(self.residual[: self.filled])
+        packed = packed_products(block, chunks[0].shape[:2].numel()) if len(chunks) >= _WORTH_PACKING else nullcontext()
+        with packed:
+            for number, chunk in enumerate(chunks):
+                # The clean row goes among branches: what rounding does to it, it does to them.
+                with self._watching(layer, sites if number == 0 else set()):
+                    chunk.copy_(_run(block, chunk, options))
         for site in sites:
             mine = [number for number, branch in enumerate(joining) if branch.site == site]
             edited = self._edited(layer, site, [joining[number] for number in mine])
@@ -124,7 +129,7 @@ class _Tree:
             for site in sites:
 
                 def keep(values: Tensor, site: Site = site) -> Tensor:
-                    self.clean_values[site] = values.reshape(len(self.batch.prompts), -1).clone()
+                    self.clean_values[site] = values.reshape(-1, values.shape[-1])[: len(self.batch.prompts)].clone()
                     return values
 
                 stack.enter_context(editing(self.model.layout, layer, site, keep))
@@ -136,7 +141,9 @@ class _Tree:
         return intervene(self.clean_values[site], branches, ranks, self.batch.donors.get((layer, site)))
 
     def _chunks(self, rows: Tensor) -> tuple[Tensor, ...]:
-        return rows.split(max(1, _ROWS_AT_ONCE // len(self.batch.prompts))) if len(rows) else ()
+        """Split rows into parts of nearly equal size."""
+        n_parts = -(-len(rows) * len(self.batch.prompts) // _ROWS_AT_ONCE)
+        return rows.split(-(-len(rows) // n_parts)) if len(rows) else ()
 
 
 def _overwrite(values: Float[Tensor, "branches batch neurons"]) -> Any:
@@ -148,28 +155,3 @@ def _run(block: nn.Module, rows: Float[Tensor, "branches batch hidden"], options
     output = block.forward(rows.reshape(-1, 1, rows.shape[-1]), **options)
     hidden: Tensor = output[0] if isinstance(output, tuple) else output
     return hidden.view(rows.shape)
-
-
-def _last_token_call(
-    block: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> tuple[Tensor, dict[str, Any]]:
-    """Turn the arguments that a block got for all tokens into those for rows of the last token alone."""
-    bound = inspect.signature(block.forward).bind(*args, **kwargs).arguments
-    (first, hidden), *rest = bound.items()
-    options: dict[str, Any] = {}
-    for name, value in [*rest, *bound.get("kwargs", {}).items()]:
-        if name == "kwargs":
-            continue
-        if "mask" in name or name.startswith(("past_", "layer_past")):
-            options[name] = None
-        elif name == "use_cache":
-            options[name] = False
-        elif name in ("position_ids", "cache_position") and value is not None:
-            options[name] = value[..., -1:] if value.ndim == 1 else value[:1, -1:]
-        elif name == "position_embeddings" and value is not None:
-            options[name] = tuple(part[:1, -1:] for part in value)
-        else:
-            options[name] = value
-    if not isinstance(hidden, Tensor):
-        raise EngineError(f"the first argument of {type(block).__name__}, {first!r}, is not the residual stream")
-    return hidden, options

@@ -1,74 +1,41 @@
 """Residual streams → outcomes, one tile of branches × vocabulary at a time.
 
 A tile stays in the processor's cache while everything is taken from it, and the logits of all branches never exist
-together. The sums over the vocabulary are exact rearrangements of those in ``outcomes.compare``. With p a token's clean
-probability and d the change of its logit less a shift s of the branch,
+together. With p a token's clean probability and d the change of its logit, the sums that are needed are exact
+rearrangements of those in ``outcomes.compare``:
 
-    log Z' − log Z = s + log(1 + Q + D)      KL(clean ‖ replaced) = log(1 + Q + D) − D
+    log Z' − log Z = log Σ p·eᵈ        KL(clean ‖ replaced) = log Σ p·eᵈ − Σ p·d
 
-where D = Σ p·d and Q = Σ p·(eᵈ − 1 − d). Any shift not above log Z' − log Z keeps the logarithm's argument at one or
-more, so that nothing cancels. The mean change of the logits under p is one (Jensen), and with it D is nearly zero and Q,
-whose terms are all non-negative, carries the divergence: small ones keep their digits.
+The changes are products of the *difference* of the hidden states with the unembedding, not differences of logits, so
+that their rounding errors are in proportion to them; a divergence is right to some 1e-7 nats. The most likely token
+after the intervention is the one with the largest p·eᵈ.
 """
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from ripplestats.model.unembedding import Unembedding
-from ripplestats.sweeps.outcomes import Clean, Outcomes, clean_prediction, compare, joined, widest
+from ripplestats.sweeps.outcomes import Clean, Outcomes, clean_prediction, compare, widest
 
-_ROWS_AT_ONCE = 1024
+#: A tile of two megabytes stays in a processor's cache.
+_ROWS_AT_ONCE = 256
 _TOKENS_AT_ONCE = 2048
-_LIKELY = 64
-#: A logit that rises by more than this would overflow the exponential; such branches take the plain way.
-_LARGEST_RISE = 80.0
-
-
-@dataclass(frozen=True)
-class _Shift:
-    """A shift for every branch, not above the change of its log-normaliser."""
-
-    clean: Clean
-    hidden: Float[Tensor, "batch embedding"]
-    probabilities: Float[Tensor, "batch vocabulary"]
-    unembed: Unembedding
-
-    def of(self, hidden: Float[Tensor, "branches batch embedding"]) -> Float[Tensor, "branches batch"]:
-        return self._over_likely_tokens(hidden) if self.unembed.softcap else self._mean_change(hidden)
-
-    @cached_property
-    def _mean_row(self) -> Float[Tensor, "batch embedding"]:
-        return self.probabilities @ self.unembed.head.weight.float() / self.unembed.divisor
-
-    def _mean_change(self, hidden: Tensor) -> Tensor:
-        """Return the mean change of the logits, which are linear in the hidden state."""
-        return ((hidden.float() - self.hidden.float()) * self._mean_row).sum(-1)
-
-    def _over_likely_tokens(self, hidden: Tensor) -> Tensor:
-        """Return log Σ p·eᵈ over the likeliest tokens: part of a sum of positive terms, where logits are capped."""
-        likely = self.clean.log_probs.topk(min(_LIKELY, self.clean.log_probs.shape[-1]))
-        columns = []
-        for prompt, (log_probs, tokens) in enumerate(zip(*likely, strict=True)):
-            change = self.unembed.logits(hidden[:, prompt], tokens).float() - self.clean.logits[prompt, tokens]
-            columns.append((log_probs + change).logsumexp(-1))
-        return torch.stack(columns, dim=-1)
+#: Where the normaliser changes by more than this factor, eᵈ may have left the range of float32: the plain way then.
+_LARGEST_RATIO = 1e25
 
 
 @dataclass(frozen=True)
 class _Sums:
-    """Running sums over the vocabulary for a set of branches, each of shape (branches, batch)."""
+    """Sums over the vocabulary, each of shape (branches, batch); ``ratio`` is Σ p·eᵈ, ``mean_change`` Σ p·d."""
 
-    shift: Tensor
-    weighted_change: Tensor
-    curvature: Tensor
+    ratio: Tensor
+    mean_change: Tensor
     largest: Tensor
-    largest_rise: Tensor
-    target: Tensor
     top1: Tensor
+    target_change: Tensor
 
 
 def compare_residuals(
@@ -83,50 +50,80 @@ def compare_residuals(
     """
     hidden = unembed.hidden(residual)
     clean = clean_prediction(unembed.logits(hidden[0]), target)
-    shift = _Shift(clean, hidden[0], clean.log_probs.exp(), unembed)
-    at_once = max(1, _ROWS_AT_ONCE // hidden.shape[1])
-    return clean, joined([_compare_rows(shift, rows) for rows in hidden[1:].split(at_once)])
-
-
-def _compare_rows(shifts: _Shift, hidden: Float[Tensor, "branches batch embedding"]) -> Outcomes:
-    clean = shifts.clean
-    sums = _sum_over_vocabulary(shifts, hidden)
-    if (sums.largest_rise > _LARGEST_RISE).any():
-        return joined([compare(clean, shifts.unembed.logits(one)) for one in hidden.split(1)])
-    wide = widest(hidden.device)
-    change, curvature = sums.weighted_change.to(wide), sums.curvature.to(wide)
-    divergence_with_change = torch.log1p(curvature + change)
-    delta_logit = clean.logit - sums.target
-    return Outcomes(
-        delta_logit=delta_logit,
-        delta_logprob=(delta_logit.to(wide) + sums.shift + divergence_with_change).float(),
-        kl=(divergence_with_change - change).clamp_(min=0.0).float(),
+    difference = hidden[1:] - hidden[0]
+    sums = _sum_over_vocabulary(clean, hidden[0], difference, unembed)
+    log_ratio = sums.ratio.log()
+    outcomes = Outcomes(
+        delta_logit=-sums.target_change.float(),
+        delta_logprob=(log_ratio - sums.target_change).float(),
+        kl=(log_ratio - sums.mean_change).clamp_(min=0.0).float(),
         top1_changed=sums.largest > sums.top1,
     )
+    within = (sums.ratio > 1 / _LARGEST_RATIO) & (sums.ratio < _LARGEST_RATIO)
+    for row in (~within).any(-1).nonzero()[:, 0].tolist():
+        plain = compare(clean, unembed.logits(hidden[0] + difference[row])[None])
+        for name, column in outcomes.columns().items():
+            column[row] = plain.columns()[name][0]
+    return clean, outcomes
 
 
-def _sum_over_vocabulary(shifts: _Shift, hidden: Float[Tensor, "branches batch embedding"]) -> _Sums:
-    clean, unembed = shifts.clean, shifts.unembed
-    shift = shifts.of(hidden)
-    zero = clean.logit.new_zeros(hidden.shape[:2])
-    sums = _Sums(shift, zero, zero.clone(), zero - torch.inf, zero - torch.inf, zero.clone(), zero.clone())
-    for start in range(0, clean.logits.shape[-1], _TOKENS_AT_ONCE):
+def _sum_over_vocabulary(
+    clean: Clean, hidden: Tensor, difference: Float[Tensor, "branches batch embedding"], unembed: Unembedding
+) -> _Sums:
+    wide = widest(hidden.device)
+    sums = _Sums(*(clean.logit.new_zeros(difference.shape[:2], dtype=wide) for _ in range(5)))
+    total = clean.logit.new_zeros(difference.shape[1], dtype=wide)
+    at_once = max(1, _ROWS_AT_ONCE // difference.shape[1])
+    probabilities = clean.log_probs.exp()
+    looked_up = {token // _TOKENS_AT_ONCE for token in torch.cat([clean.target, clean.top1]).tolist()}
+    for start in range(0, probabilities.shape[-1], _TOKENS_AT_ONCE):
         tokens = slice(start, start + _TOKENS_AT_ONCE)
-        logits = unembed.logits(hidden, tokens).float()
-        torch.maximum(sums.largest, logits.amax(-1), out=sums.largest)
-        _pick(sums.target, logits, clean.target - start)
-        _pick(sums.top1, logits, clean.top1 - start)
-        change = logits.sub_(clean.logits[:, tokens]).sub_(shift[..., None])
-        torch.maximum(sums.largest_rise, change.amax(-1), out=sums.largest_rise)
-        weights = shifts.probabilities[:, tokens]
-        curvature = torch.expm1(change).sub_(change)
-        sums.curvature.add_(curvature.mul_(weights).sum(-1))
-        sums.weighted_change.add_(change.mul_(weights).sum(-1))
+        total += probabilities[:, tokens].sum(-1)
+        change_of = unembed.change(hidden, tokens, at_once * difference.shape[1])
+        # Tokens outside, branches inside: a tile of the unembedding is read from memory once.
+        for first in range(0, len(difference), at_once):
+            rows = slice(first, first + at_once)
+            change = change_of(difference[rows]).float()
+            mine = _Sums(*(one[rows] for one in vars(sums).values()))
+            if not _exactly_linear(unembed):
+                mine.mean_change.add_((change * probabilities[:, tokens]).sum(-1))
+            if start // _TOKENS_AT_ONCE in looked_up:
+                _pick(mine.target_change, change, clean.target, start)
+            weights = change.exp_().mul_(probabilities[:, tokens])
+            if start // _TOKENS_AT_ONCE in looked_up:
+                _pick(mine.top1, weights, clean.top1, start)
+            mine.largest.copy_(torch.maximum(mine.largest, weights.amax(-1)))
+            mine.ratio.add_(weights.sum(-1))
+    if _exactly_linear(unembed):
+        sums.mean_change.copy_(_mean_change(probabilities, difference, unembed))
+    # Rounded probabilities do not quite sum to one, and a change of zero must give a ratio of one.
+    sums.ratio.div_(total)
+    sums.mean_change.div_(total)
     return sums
 
 
-def _pick(into: Tensor, logits: Float[Tensor, "branches batch tokens"], column: Int[Tensor, " batch"]) -> None:
-    """Copy one column a prompt into ``into``, for the prompts whose column lies in this tile."""
-    inside = (column >= 0) & (column < logits.shape[-1])
-    columns = column.clamp(0, logits.shape[-1] - 1).expand(logits.shape[0], -1)[..., None]
-    torch.where(inside, logits.gather(-1, columns)[..., 0], into, out=into)
+def _exactly_linear(unembed: Unembedding) -> bool:
+    """Tell whether Σ p·d may be taken before the product; where d is rounded to 16 bits both sums must be over the same d."""
+    return unembed.softcap is None and unembed.head.weight.dtype.itemsize >= 4
+
+
+def _mean_change(
+    probabilities: Float[Tensor, "batch vocabulary"],
+    difference: Float[Tensor, "branches batch embedding"],
+    unembed: Unembedding,
+) -> Float[Tensor, "branches batch"]:
+    """Return Σ p·d as the difference times the mean row of the unembedding."""
+    tiles = zip(probabilities.split(_TOKENS_AT_ONCE, dim=-1), unembed.head.weight.split(_TOKENS_AT_ONCE), strict=True)
+    rows = torch.stack([weights.to(rows.dtype) @ rows for weights, rows in tiles])
+    mean_row = rows.sum(0, dtype=widest(rows.device)).to(rows.dtype) / unembed.divisor
+    return torch.einsum("rbe,be->rb", difference, mean_row)
+
+
+def _pick(
+    into: Tensor, values: Float[Tensor, "branches batch tokens"], tokens: Int[Tensor, " batch"], start: int
+) -> None:
+    """Copy one token's column a prompt into ``into``, for the prompts whose token lies in the tile from ``start`` on."""
+    columns = tokens - start
+    inside = (columns >= 0) & (columns < values.shape[-1])
+    columns = columns.clamp(0, values.shape[-1] - 1).expand(values.shape[0], -1)[..., None]
+    into.copy_(torch.where(inside, values.gather(-1, columns)[..., 0], into))
