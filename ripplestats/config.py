@@ -8,6 +8,10 @@ from ripplestats.errors import InputError
 
 ENGINES = ("auto", "onepass", "hooks")
 DTYPES = ("float32", "float64", "bfloat16", "float16")
+#: What a sweep's precision is held against: by default float32 where the sweep computes in less, else nothing.
+AUDIT_DTYPES = ("auto", "none", "float32", "float64")
+#: The outcomes that ``--metrics`` names, and their columns in the effects.
+METRICS = {"logit": "delta_logit", "logprob": "delta_logprob", "kl": "kl", "top1": "top1_changed"}
 
 
 def is_path(name: str) -> bool:
@@ -24,13 +28,17 @@ class RunConfig:
     prompts: int = 64
     context: int = 32
     per_document: int = 1
+    until_width: float | None = None
     rates: str = "seed"
     arms: tuple[str, ...] = ("top", "random")
     replacement: tuple[str, ...] = ("median",)
     site: tuple[str, ...] = ("pre",)
     layers: str = "all"
+    metrics: tuple[str, ...] = tuple(METRICS)
     device: str = "auto"
     dtype: str = "float32"
+    tf32: bool = False
+    audit_dtype: str = "auto"
     engine: str = "auto"
     batch_size: int = 8
     seed: int = 0
@@ -38,6 +46,7 @@ class RunConfig:
     out: str | None = None
     fallback: bool = True
     fit_only: bool = False
+    push_to_hub: str | None = None
     text_column: str | None = None
     revision: str | None = None
     neuron_modules: str | None = None
@@ -53,9 +62,12 @@ class RunConfig:
             value = getattr(self, name)
             if value < least:
                 raise InputError(f"--{name.replace('_', '-')} {value} must be at least {least}")
-        for name, allowed in (("engine", ENGINES), ("dtype", DTYPES)):
+        if self.until_width is not None and not 0 < self.until_width < 100:
+            raise InputError(f"--until-width {self.until_width:g} must lie between 0 and 100 percentage points")
+        for name, allowed in (("engine", ENGINES), ("dtype", DTYPES), ("audit_dtype", AUDIT_DTYPES)):
             if getattr(self, name) not in allowed:
-                raise InputError(f"--{name} {getattr(self, name)!r} is not known; allowed: {', '.join(allowed)}")
+                flag = f"--{name.replace('_', '-')}"
+                raise InputError(f"{flag} {getattr(self, name)!r} is not known; allowed: {', '.join(allowed)}")
 
     @property
     def folder(self) -> Path:

@@ -4,9 +4,10 @@ Whatever the source (embedded, hub, local folder) the weights end up in a folder
 without remote code and without pickle.
 """
 
+import copy
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,7 @@ class Model:
     revision: str
     weights_sha256: str
     fallback: str = ""
+    folder: Path | None = None
 
     @property
     def blocks(self) -> tuple["nn.Module", ...]:
@@ -105,7 +107,27 @@ def load_model(
     rows = network.get_input_embeddings().weight.shape[0]
     if len(tokenizer) > rows:
         raise ModelError(f"the tokenizer of --model {used!r} knows {len(tokenizer)} tokens, the model only {rows}")
-    return Model(network, tokenizer, find_layout(network, sites), name, used, commit, _digest(folder), why)
+    return Model(network, tokenizer, find_layout(network, sites), name, used, commit, _digest(folder), why, folder)
+
+
+def reference_model(model: Model, dtype: str = "float32") -> Model:
+    """Return the same model with its weights in another number format, on the same device.
+
+    They are read again from the model's folder, so that what is rounded in ``model`` is not in the reference; a model
+    that has none is copied. Where the device has no room for both, the reference stays in main memory. It needs 4 bytes
+    a parameter (8 in float64) beside the model.
+    """
+    import torch
+
+    if model.folder is None:
+        network = copy.deepcopy(model.network).to(getattr(torch, dtype))
+    else:
+        network = _network(model.folder, model.used, dtype)
+    try:
+        network = network.to(model.device)
+    except torch.OutOfMemoryError:
+        network = network.to("cpu")
+    return replace(model, network=network, layout=find_layout(network, model.layout.names))
 
 
 def _folder(name: str, revision: str | None, fallback: bool, say: Callable[[str], None]) -> tuple[Path, str, str, str]:

@@ -11,9 +11,9 @@ import pandas as pd
 from ripplestats.fits.bootstrap import resample_documents, simultaneous_band
 from ripplestats.fits.curve_layout import ALL_LAYERS, Cell
 from ripplestats.fits.curves import DocumentCurves
-from ripplestats.fits.run_estimates import CELLS, MAIN_METRIC, main_rows
+from ripplestats.fits.run_estimates import CELLS, MAIN_METRIC, main_metric, main_rows
 from ripplestats.rendering.charts import COLUMN, PAGE, PALETTE, chart_style, draw_band
-from ripplestats.report.wording import ARM_NAMES, METRIC_NAMES, provenance
+from ripplestats.report.wording import ARM_NAMES, METRIC_NAMES, mean_blocks, mean_over, provenance
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,24 +34,25 @@ def write_figures(
 ) -> None:
     """Write ``figures/*.pdf`` and ``.png`` of a run from its curves."""
     first = next(iter(curves))
+    metric = main_metric(cell.metric for cell in curves)
     chosen = {
         cell.arm: one
         for cell, one in curves.items()
-        if cell[1:] == (first.replacement, first.site, MAIN_METRIC)
+        if cell[1:] == (first.replacement, first.site, metric)
     }  # fmt: skip
     main = "top" if "top" in chosen else next(iter(chosen))
-    source = provenance(run.manifest)
+    source, blocks = provenance(run.manifest), mean_blocks(run.manifest)
     folder = run.path / "figures"
     where = f"{first.replacement}, {first.site}"
     with figure(folder / "dose_response", source, (COLUMN, 2.6)) as page:
-        draw_dose_response(page, chosen, n_boot, seed)
+        draw_dose_response(page, chosen, n_boot, seed, metric=metric, blocks=blocks)
     with figure(folder / "layer_by_rate", source, (COLUMN, 3.6)) as page:
-        draw_layer_by_rate(page, chosen[main], ARM_NAMES[main])
+        draw_layer_by_rate(page, chosen[main], ARM_NAMES[main], metric)
     with figure(folder / "threshold_by_layer", source, (COLUMN, 2.6)) as page:
         rows = estimates[(estimates[CELLS] == [main, first.replacement, first.site]).all(axis=1)]
-        draw_threshold_by_layer(page, rows)
+        draw_threshold_by_layer(page, rows, blocks)
     with figure(folder / "seed_dots", f"{source}; arm {main}, {where}", (PAGE, 2.8)) as page:
-        draw_seed_dots(page, mean_effects(chosen[main]), chosen[main].n_prompts)
+        draw_seed_dots(page, mean_effects(chosen[main]), chosen[main].n_prompts, metric)
 
 
 def mean_effects(curves: DocumentCurves) -> pd.Series:
@@ -76,7 +77,15 @@ def figure(path: Path, source: str, size: tuple[float, float]) -> Iterator["Figu
         page.savefig(path.with_suffix(".png"), metadata={"Software": None})
 
 
-def draw_dose_response(page: "Figure", curves: dict[str, DocumentCurves], n_boot: int = 1000, seed: int = 0) -> None:
+def draw_dose_response(
+    page: "Figure",
+    curves: dict[str, DocumentCurves],
+    n_boot: int = 1000,
+    seed: int = 0,
+    *,
+    metric: str = MAIN_METRIC,
+    blocks: str = "all blocks but the first",
+) -> None:
     """Draw the mean effect against the rate, one curve an arm, with simultaneous 95 % bands."""
     ax = page.subplots()
     for number, (arm, one) in enumerate(curves.items()):
@@ -86,13 +95,13 @@ def draw_dose_response(page: "Figure", curves: dict[str, DocumentCurves], n_boot
         draw_band(ax, 100 * one.x, mean, mean - half[0], mean + half[0], PALETTE[number], ARM_NAMES[arm])
     ax.axhline(0, color="0.6", linewidth=0.6)
     percent_axis(ax, min(float(one.x[one.x > 0].min()) for one in curves.values()))
-    ax.set_ylabel(METRIC_NAMES[MAIN_METRIC])
+    ax.set_ylabel(METRIC_NAMES[metric])
     first = next(iter(curves.values())).groups[0]
-    ax.set_title("Mean over all blocks but the first" if first == ALL_LAYERS else f"Block {first}", loc="left")
+    ax.set_title(mean_over(blocks).capitalize() if first == ALL_LAYERS else f"Block {first}", loc="left")
     ax.legend(loc="upper left")
 
 
-def draw_layer_by_rate(page: "Figure", curves: DocumentCurves, arm: str) -> None:
+def draw_layer_by_rate(page: "Figure", curves: DocumentCurves, arm: str, metric: str = MAIN_METRIC) -> None:
     """Draw the mean effect of every layer and rate as a map, in a scale symmetric about zero."""
     from matplotlib.colors import SymLogNorm
 
@@ -114,13 +123,13 @@ def draw_layer_by_rate(page: "Figure", curves: DocumentCurves, arm: str) -> None
     ticks = [tick for tick in (-1, -0.1, -0.01, 0, 0.01, 0.1, 1) if abs(tick) <= limit]
     bar = page.colorbar(image, ax=ax, pad=0.02, ticks=ticks)
     plain_numbers(bar.ax)
-    bar.set_label(METRIC_NAMES[MAIN_METRIC])
+    bar.set_label(METRIC_NAMES[metric])
 
 
-def draw_threshold_by_layer(page: "Figure", rows: pd.DataFrame) -> None:
+def draw_threshold_by_layer(page: "Figure", rows: pd.DataFrame, blocks: str = "all blocks but the first") -> None:
     """Draw each block's threshold rate with its interval, and the overall one as a band."""
     ax = page.subplots()
-    rows = rows[(rows["quantity"] == "threshold") & (rows["metric"] == MAIN_METRIC)]
+    rows = rows[(rows["quantity"] == "threshold") & (rows["metric"] == main_metric(rows["metric"]))]
     rows = main_rows(rows)
     layers = rows[rows["layer"] != ALL_LAYERS]
     place = layers["layer"].astype(int)
@@ -135,23 +144,24 @@ def draw_threshold_by_layer(page: "Figure", rows: pd.DataFrame) -> None:
     overall = rows[rows["layer"] == ALL_LAYERS].squeeze()
     if len(overall) and np.isfinite(overall["estimate"]):
         ax.axhspan(100 * overall["conf_low"], 100 * overall["conf_high"], color=PALETTE[1], alpha=0.18, linewidth=0)
-        ax.axhline(100 * overall["estimate"], color=PALETTE[1], label="all but the first block")
+        ax.axhline(100 * overall["estimate"], color=PALETTE[1], label=mean_over(blocks))
     ax.set_yscale("log")
     ax.set_yticks([0.5, *_MAP_TICKS[1:]], minor=False)
     ax.minorticks_off()
     plain_numbers(ax)
-    ax.set_xlabel("block")
+    _whole_blocks(ax, place)
     ax.set_ylabel("threshold rate (%), 95 % interval")
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
 
 
-def draw_seed_dots(page: "Figure", mean: pd.Series, n_prompts: int) -> None:
+def draw_seed_dots(page: "Figure", mean: pd.Series, n_prompts: int, metric: str = MAIN_METRIC) -> None:
     """Draw the seed's figure: blocks on x, one dot a dose, for its coarse and its fine grid.
 
     Args:
         page: an empty figure.
         mean: the mean effect, indexed by layer and dose.
         n_prompts: over which it is the mean.
+        metric: the outcome.
     """
     panels = page.subplots(1, 2, sharey=False)
     doses = np.unique(mean.index.get_level_values("dose"))
@@ -163,8 +173,18 @@ def draw_seed_dots(page: "Figure", mean: pd.Series, n_prompts: int) -> None:
     for ax, (title, chosen) in zip(panels, grids.items(), strict=True):
         _draw_dots(page, ax, mean, chosen)
         ax.set_title(f"{title}, mean over prompts" if n_prompts > 1 else title, loc="left")
-        ax.set_xlabel("block")
-    panels[0].set_ylabel(METRIC_NAMES[MAIN_METRIC])
+        _whole_blocks(ax, mean.index.get_level_values("layer"))
+    panels[0].set_ylabel(METRIC_NAMES[metric])
+
+
+def _whole_blocks(ax: "Axes", blocks: Any) -> None:
+    """Make x an axis of whole blocks, with room beside a single one."""
+    from matplotlib.ticker import MaxNLocator
+
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if min(blocks) == max(blocks):
+        ax.set_xlim(min(blocks) - 1, max(blocks) + 1)
+    ax.set_xlabel("block")
 
 
 def _draw_dots(page: "Figure", ax: "Axes", mean: Any, rates: list[float]) -> None:

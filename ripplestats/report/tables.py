@@ -6,10 +6,12 @@ import numpy as np
 import pandas as pd
 
 from ripplestats.fits.curve_layout import ALL_LAYERS
-from ripplestats.fits.run_estimates import CELLS, MAIN_METRIC, main_rows
+from ripplestats.fits.run_estimates import CELLS, UNITS, main_metric, main_rows
 from ripplestats.fits.run_models import CROSSED
+from ripplestats.hypotheses.claims import UNDEFINED
 from ripplestats.rendering.latex import latex_table
-from ripplestats.report.wording import details, provenance
+from ripplestats.report.precision_table import write_precision
+from ripplestats.report.wording import OUTCOMES, details, mean_blocks, mean_over, provenance
 from ripplestats.store.atomic import write_text
 
 if TYPE_CHECKING:
@@ -17,14 +19,23 @@ if TYPE_CHECKING:
     from ripplestats.store.run_directory import Run
 
 _ROWS = (
-    "The mean over all blocks but the first for every arm, then each block of the first arm; the others are in "
-    "estimates.csv, and why a dash is undefined."
+    "{blocks} for every arm, then each block of the first arm; the others are in estimates.csv, and why a "
+    "dash is undefined."
+)
+UNRECORDED = "A claim that could not be tested on what was recorded has no estimate; its null in claims.csv says why."
+#: What a margin in nats means where only logits were recorded.
+ON_LOGITS = (
+    "Log-probability was not recorded: effects are changes of the target's logit, and the margin of 0.05 is one of logits "
+    "(the odds of the target against a token that keeps its logit change by 5 %). A logit does not see what happens to the "
+    "other tokens, so a small change of it does not show that the prediction is the same."
 )
 
 
 def write_tables(run: "Run", estimates: pd.DataFrame, claims: pd.DataFrame) -> None:
-    """Write ``tables/*.tex`` of a run: thresholds, core fractions and checks on them, mixed models, claims."""
+    """Write ``tables/*.tex`` of a run: thresholds, core fractions and checks on them, mixed models, claims, precision."""
     manifest = run.manifest
+    blocks = mean_blocks(manifest)
+    rows = _ROWS.format(blocks=_capital(blocks))
     level = f"{estimates['conf_level'].iloc[0]:.0%}"
     effects = estimates.loc[estimates["quantity"] == "design_effect", "estimate"].dropna()
     design = f"Design effect of the documents {effects.iloc[0]:.2f}." if len(effects) else ""
@@ -33,21 +44,23 @@ def write_tables(run: "Run", estimates: pd.DataFrame, claims: pd.DataFrame) -> N
         "thresholds": _thresholds(estimates, level),
         "core_fraction": _core_fractions(estimates, level),
         "core_shapes": _core_shapes(estimates, level),
-        "mixed_model": _mixed_models(estimates, level),
-        "claims": _claims(claims),
+        "mixed_model": _mixed_models(estimates, level, blocks),
+        "claims": _claims(claims, blocks, main_metric(estimates["metric"])),
     }.items():
         table = latex_table(
             frame,
             caption=f"{caption} {provenance(manifest)}.",
             label=f"tab:{name.replace('_', '-')}",
-            notes=(*notes, *([] if name in ("claims", "core_shapes") else [_ROWS]), details(manifest, counts), design),
+            notes=(*notes, *([] if name in ("claims", "core_shapes") else [rows]), details(manifest, counts), design),
         )
         write_text(run.path / "tables" / f"{name}.tex", table)
+    write_precision(run)
 
 
 def write_moderators(run: "Run", found: "FitResult | str") -> None:
     """Write ``tables/moderators.tex`` and ``moderators.csv``: the regression on prompts' covariates, or why there is none."""
-    caption = "Moderators: what of a prompt goes with its effect, of the mean over all blocks but the first."
+    manifest = run.manifest
+    caption = f"Moderators: what of a prompt goes with its effect, of the {mean_over(mean_blocks(manifest))}."
     notes: tuple[str, ...] = ()
     if isinstance(found, str):
         frame = pd.DataFrame({"term": [f"none: {found}"]})
@@ -61,12 +74,12 @@ def write_moderators(run: "Run", found: "FitResult | str") -> None:
             {"term": terms["term"], "change": _with_interval(limits, 0, 1, 3), "p": shown["p_value"],
              "adjusted": shown["p_adjusted"]}
         )  # fmt: skip
-        level = f"{found.conf_level:.0%}"
+        level, unit = f"{found.conf_level:.0%}", UNITS[main_metric(run.metrics)]
         notes = (
-            f"In brackets {level} t intervals. Plateau in nats, slope in nats per unit rate, core as a share of neurons.",
+            f"In brackets {level} t intervals. Plateau in {unit}, slope in {unit} per unit rate, core as a share of "
+            "neurons.",
             *found.notes,
         )
-    manifest = run.manifest
     table = latex_table(
         frame,
         caption=f"{caption} {provenance(manifest)}.",
@@ -76,12 +89,18 @@ def write_moderators(run: "Run", found: "FitResult | str") -> None:
     write_text(run.path / "tables" / "moderators.tex", table)
 
 
+def _capital(blocks: str) -> str:
+    words = mean_over(blocks)
+    return words.capitalize() if words == blocks else f"The {words}"
+
+
 def _p_value(value: float) -> str:
     return "" if np.isnan(value) else f"{value:.2g}"
 
 
 def _thresholds(estimates: pd.DataFrame, level: str) -> tuple[pd.DataFrame, str, tuple[str, ...]]:
-    rows = main_rows(estimates[estimates["metric"] == MAIN_METRIC])
+    main = main_metric(estimates["metric"])
+    rows = main_rows(estimates[estimates["metric"] == main])
     quantities = ["threshold", "slope_below", "slope_above", "population_threshold", "threshold_sd"]
     wide = _wide(rows[rows["quantity"].isin(quantities)], "quantity")
     columns = {"threshold (%)": _with_interval(wide, "threshold", 100, 1)}
@@ -90,9 +109,9 @@ def _thresholds(estimates: pd.DataFrame, level: str) -> tuple[pd.DataFrame, str,
         columns["SD"] = _numbers(wide, "threshold_sd", 100, 1)
     columns["slope below"] = _with_interval(wide, "slope_below", 0.01, 3)
     columns["slope above"] = _with_interval(wide, "slope_above", 0.01, 4)
-    caption = "Threshold rate: break of the two-phase line through the mean change in log-probability."
+    caption = f"Threshold rate: break of the two-phase line through the mean {OUTCOMES[main]}."
     notes = (
-        "Rates in % of neurons; exact global least squares. Slopes in nats per percentage point of neurons replaced. In "
+        f"Rates in % of neurons; exact global least squares. Slopes in {UNITS[main]} per percentage point of neurons replaced. In "
         f"brackets {level} intervals: of the threshold by inverting t tests over documents, of slopes from resampling "
         "documents (expanded percentile).",
         "Population: mean and SD of prompts' own breaks (segmented mixed model, REML, t intervals robust to documents). "
@@ -104,17 +123,18 @@ def _thresholds(estimates: pd.DataFrame, level: str) -> tuple[pd.DataFrame, str,
 
 
 def _core_fractions(estimates: pd.DataFrame, level: str) -> tuple[pd.DataFrame, str, tuple[str, ...]]:
-    rows = main_rows(estimates[estimates["metric"] == MAIN_METRIC])
+    main = main_metric(estimates["metric"])
+    rows = main_rows(estimates[estimates["metric"] == main])
     rows = rows[rows["quantity"].isin(["plateau", "core_fraction"]) & ~rows["method"].isin(list(_SHAPES))]
     caption = "Plateau, and core fraction: the rate at which the mean effect reaches a share of the plateau."
     if rows.empty:
         return pd.DataFrame({"layer": ["none"]}), f"{caption} Only keep_top was run, which has no plateau.", ()
     wide = _wide(rows.assign(key=rows["share"].fillna(0.0)), "key")
-    columns = {"plateau (nats)": _with_interval(wide, 0.0, 1, 3)}
+    columns = {f"plateau ({UNITS[main]})": _with_interval(wide, 0.0, 1, 3)}
     for share in sorted({key for _, key in wide.columns if key}):
         columns[f"{share:.0%} of it (%)"] = _with_interval(wide, share, 100, 1)
     notes = (
-        "Plateau: mean change in log-probability over 10 to 90 % of neurons; core fractions in % of neurons. "
+        f"Plateau: mean {OUTCOMES[main]} over 10 to 90 % of neurons; core fractions in % of neurons. "
         "Core fractions from the isotonic mean curve through zero; a dash where the plateau's interval holds zero.",
         f"In brackets {level} intervals: t of the plateau, of core fractions by inverting t tests over documents.",
     )
@@ -127,7 +147,8 @@ _SHAPES = {"exponential": "exponential curve", "Hill": "Hill curve"}
 
 def _core_shapes(estimates: pd.DataFrame, level: str) -> tuple[pd.DataFrame, str, tuple[str, ...]]:
     """Necessity by each shape of curve, and sufficiency, side by side: the mean over blocks."""
-    rows = main_rows(estimates[(estimates["metric"] == MAIN_METRIC) & (estimates["layer"] == ALL_LAYERS)])
+    main = main_metric(estimates["metric"])
+    rows = main_rows(estimates[(estimates["metric"] == main) & (estimates["layer"] == ALL_LAYERS)])
     caption = "Core fraction: by the shape of the curve, and by what keeping the neurons alone restores."
     cells = rows[rows["arm"].isin(["top", "keep_top"])][CELLS]
     if cells.empty:
@@ -155,10 +176,11 @@ def _core_shapes(estimates: pd.DataFrame, level: str) -> tuple[pd.DataFrame, str
     return frame.assign(**{f"{share:.0%}": _with_interval(wide, share, 100, 1) for share in shares}), caption, notes
 
 
-def _mixed_models(estimates: pd.DataFrame, level: str) -> tuple[pd.DataFrame, str, tuple[str, ...]]:
+def _mixed_models(estimates: pd.DataFrame, level: str, blocks: str) -> tuple[pd.DataFrame, str, tuple[str, ...]]:
     names = {"mixed_intercept": "intercept", "mixed_slope_below": "slope below", "mixed_slope_above": "slope above"}
     rows = estimates[estimates["quantity"].isin(list(names))]
-    caption = "Mixed-effects model of the change in log-probability (nats) on the rate."
+    main = main_metric(estimates["metric"])
+    caption = f"Mixed-effects model of the {OUTCOMES[main]} ({UNITS[main]}) on the rate."
     if rows.empty:
         return pd.DataFrame({"layer": ["none"]}), f"{caption} The arm top was not run.", ()
     rows = rows.assign(layer=rows["layer"].where(rows["method"] != CROSSED, f"{ALL_LAYERS}, crossed"))
@@ -167,8 +189,8 @@ def _mixed_models(estimates: pd.DataFrame, level: str) -> tuple[pd.DataFrame, st
     notes = [
         "Restricted maximum likelihood, exact for the balanced design; random intercept and slope of each prompt (and "
         f"document, where these hold several); slopes per percentage point below and above 10 % of neurons. In brackets {level} t "
-        "intervals with Satterthwaite's degrees of freedom. The row crossed is one model of all blocks but the first at "
-        "once, blocks crossed with prompts."
+        f"intervals with Satterthwaite's degrees of freedom. The row crossed is one model of {blocks} at once, "
+        "blocks crossed with prompts."
     ]
     warned = rows[rows["note"].fillna("") != ""]
     for trouble, word in {"Not converged": "did not converge", "On the boundary": "boundary"}.items():
@@ -178,7 +200,7 @@ def _mixed_models(estimates: pd.DataFrame, level: str) -> tuple[pd.DataFrame, st
     return frame, caption, tuple(notes)
 
 
-def _claims(claims: pd.DataFrame) -> tuple[pd.DataFrame, str, tuple[str, ...]]:
+def _claims(claims: pd.DataFrame, where: str, metric: str) -> tuple[pd.DataFrame, str, tuple[str, ...]]:
     caption = "The research note's claims, and what this run says of each."
     # Sensitivity analyses have no decision; they are in claims.csv.
     claims = claims[claims["decision"].fillna("") != ""]
@@ -204,11 +226,13 @@ def _claims(claims: pd.DataFrame) -> tuple[pd.DataFrame, str, tuple[str, ...]]:
             }
         )
     notes = (
-        "Over all blocks but the first; claim 4: block 0 against the others. Shares of neurons, of the plateau, or nats; "
+        f"Over {where}; claim 4: block 0 against the others. Shares of neurons, of the plateau, or {UNITS[metric]}; "
         "limit: the margin or bound of the claim. Blocks: how many by themselves are supported/refuted/undecided. Intervals are 95 %, "
         "those of claim 1 90 % (two one-sided tests at 5 %), all by bootstrap-t over documents but that of the threshold; "
         "p-values of single blocks, adjusted over blocks by the method named there, sensitivity analyses and the nulls in "
         "words are in claims.csv.",
+        ON_LOGITS if metric == "delta_logit" else "",
+        UNRECORDED if claims["null"].astype(str).str.contains(UNDEFINED, regex=False).any() else "",
     )
     return pd.DataFrame(rows), caption, notes
 

@@ -10,6 +10,8 @@ METRIC_NAMES = {
     "kl": "KL divergence (nats)",
     "top1_changed": "share of prompts whose first token changed",
 }
+#: The outcomes that estimates can be about, without their units.
+OUTCOMES = {"delta_logprob": "change in log-probability", "delta_logit": "change in logit"}
 ARM_NAMES = {
     "top": "largest activations",
     "bottom": "smallest activations",
@@ -40,6 +42,28 @@ def details(manifest: dict[str, Any], counts: tuple[int, int] | None = None) -> 
         f"{provenance(manifest)}; {revision}{model['dtype']}; {prompts} prompts in "
         f"{documents} documents (the clusters); {manifest['created'][:10]}."
     )
+
+
+def mean_blocks(manifest: dict[str, Any]) -> str:
+    """Name the blocks that overall rows are about: those that were run but for the first, or the first where it is alone."""
+    n_layers = manifest["model"].get("n_layers")
+    layers = sorted(manifest.get("definition", {}).get("layers", ()))
+    later = [layer for layer in layers if layer] or layers
+    if n_layers is None or later == list(range(1, n_layers)):
+        return "all blocks but the first"
+    ranges: list[list[int]] = []
+    for layer in later:
+        if ranges and layer == ranges[-1][1] + 1:
+            ranges[-1][1] = layer
+        else:
+            ranges.append([layer, layer])
+    words = ", ".join(str(first) if first == last else f"{first}–{last}" for first, last in ranges)
+    return f"{'block' if len(later) == 1 else 'blocks'} {words}"
+
+
+def mean_over(blocks: str) -> str:
+    """Return ``mean over`` the blocks that ``mean_blocks`` names, or the block itself where it is one."""
+    return blocks if blocks.startswith("block ") else f"mean over {blocks}"
 
 
 def percent(value: float, decimals: int = 1) -> str:

@@ -6,6 +6,7 @@ from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from typing import TypeVar
 
+from ripplestats.config import METRICS
 from ripplestats.errors import InputError
 from ripplestats.intervention.branches import ARMS, REPLACEMENTS, Arm, Branch, Replacement, dose
 from ripplestats.model.sites import SITES, Site
@@ -17,7 +18,14 @@ NAMED_RATES = {
     "seed": "0.2,0.4,0.6,0.8,1,1.2,1.4,1.6,1.8,2,2.5,3,3.5,4,4.5,5,6,7,8,9,10,12,15,20,30,40,50,60,70,80,90",
     "fine": "0.2,0.4,0.6,0.8,1,1.2,1.4,1.6,1.8,2,2.5,3,3.5,4,4.5",
     "coarse": "10,20,30,40,50,60,70,80,90",
+    "staged": "0.2,0.5,1,2,5,10,20,30,50,70,90",
 }
+#: Its rates are only the first stage: ``sweep`` has a pilot add more where the curve bends. They hold what the claims
+#: ask for: 2 %, 10 % and 90 %, the plateau between, and doses below every bend.
+STAGED = "staged"
+
+#: Digits, or zeros, of a rate.
+_LONGEST_NUMBER = 100
 
 
 @dataclass(frozen=True)
@@ -84,10 +92,26 @@ def parse_layers(text: str, n_layers: int) -> tuple[int, ...]:
         first, _, last = part.strip().partition("-")
         if not first.isdecimal() or (last and not last.isdecimal()):
             raise InputError(f"--layers {text!r} is not 'all' or a list such as 0,4,10-12")
-        layers.update(range(int(first), int(last or first) + 1))
+        # By the number of digits first: a number too long for Python, or a range too long for memory, is outside anyway.
+        inside = all(
+            len(end.lstrip("0")) <= len(str(n_layers)) and int(end) < n_layers for end in (first, last or first)
+        )
+        layers.update(range(int(first), int(last or first) + 1) if inside else [n_layers])
     if not layers or max(layers) >= n_layers:
         raise InputError(f"--layers {text!r} is outside this model's blocks 0 to {n_layers - 1}")
     return tuple(sorted(layers))
+
+
+def parse_metrics(names: Sequence[str]) -> tuple[str, ...]:
+    """Check the names of outcomes and put them in order.
+
+    Raises:
+        InputError: a name is unknown, or none of them has estimates.
+    """
+    found = _known("--metrics", names, tuple(METRICS))
+    if not {"logit", "logprob"} & set(found):
+        raise InputError(f"--metrics {' '.join(found)} needs logit or logprob as well: the estimates are about them")
+    return found
 
 
 def make_grid(
@@ -129,9 +153,12 @@ def _exact(word: str, whole: str) -> Fraction:
         number = Decimal(word)
     except InvalidOperation:
         number = Decimal("nan")
-    if not number.is_finite():
+    if not number.is_finite() or len(word) > _LONGEST_NUMBER:
         raise InputError(f"--rates {whole!r}: {word!r} is not a number; {_allowed_rates()}")
-    return Fraction(number)
+    if number and abs(number.adjusted()) > _LONGEST_NUMBER:
+        # As an exact fraction this would be a number of so many digits.
+        raise InputError(f"--rates {whole!r}: {word!r} is outside what can be asked for; {_allowed_rates()}")
+    return Fraction(number) if number else Fraction(0)
 
 
 def _allowed_rates() -> str:

@@ -9,8 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-#: The outcome columns, in the order of the effects table.
-METRICS = ("delta_logit", "delta_logprob", "kl", "top1_changed")
+from ripplestats.model.unembedding import Unembedding
 
 
 @dataclass(frozen=True)
@@ -29,16 +28,20 @@ class Clean:
 
 @dataclass(frozen=True)
 class Outcomes:
-    """The outcomes of many branches on a batch of prompts.
+    """The outcomes of many branches on a batch of prompts; those that need the vocabulary are None where it was left out.
 
     ``kl`` is KL(clean ‖ replaced); ``top1_changed`` holds where another token is now strictly more likely than the one
     that was the most likely.
     """
 
     delta_logit: Float[Tensor, "branches batch"]
-    delta_logprob: Float[Tensor, "branches batch"]
-    kl: Float[Tensor, "branches batch"]
-    top1_changed: Bool[Tensor, "branches batch"]
+    delta_logprob: Float[Tensor, "branches batch"] | None = None
+    kl: Float[Tensor, "branches batch"] | None = None
+    top1_changed: Bool[Tensor, "branches batch"] | None = None
+
+    def columns(self) -> dict[str, Tensor]:
+        """Return the outcomes that were computed, under the names of their columns."""
+        return {name: value for name, value in vars(self).items() if value is not None}
 
 
 def clean_prediction(logits: Float[Tensor, "batch vocabulary"], target: Int[Tensor, " batch"]) -> Clean:
@@ -81,6 +84,26 @@ def compare(clean: Clean, logits: Float[Tensor, "branches batch vocabulary"]) ->
     )
 
 
+def compare_target_logits(
+    residual: Float[Tensor, "branches batch hidden"], target: Int[Tensor, " batch"], unembed: Unembedding
+) -> tuple[Clean, Outcomes]:
+    """Compare the target's logit alone: one row of the unembedding a prompt in place of the whole vocabulary.
+
+    That row is multiplied in float32 at least: bfloat16 would round a logit of 20 to the next eighth.
+
+    Args:
+        residual: residual streams after the last block; the first is the unmodified one, the others are the branches.
+        target: the tokens whose logit is followed.
+        unembed: the model's way from there to its logits.
+    """
+    hidden = unembed.hidden(residual)
+    clean = clean_prediction(unembed.logits(hidden[0]), target)
+    hidden = hidden.to(torch.promote_types(hidden.dtype, torch.float32))
+    logits = [unembed.logits(hidden[:, prompt], target[prompt, None])[:, 0] for prompt in range(hidden.shape[1])]
+    logit = torch.stack(logits, dim=-1).float()
+    return clean, Outcomes(delta_logit=logit[0] - logit[1:])
+
+
 def widest(device: torch.device) -> torch.dtype:
     """Return the widest number format of a device (Apple's has no float64)."""
     return torch.float32 if device.type == "mps" else torch.float64
@@ -88,4 +111,5 @@ def widest(device: torch.device) -> torch.dtype:
 
 def joined(parts: list[Outcomes]) -> Outcomes:
     """Put the outcomes of several sets of branches one after another."""
-    return Outcomes(*(torch.cat([getattr(part, metric) for part in parts]) for metric in METRICS))
+    columns = [part.columns() for part in parts]
+    return Outcomes(**{name: torch.cat([one[name] for one in columns]) for name in columns[0]})

@@ -1,17 +1,18 @@
 """Prompts → rows: batches of equal length through an engine, and outcomes into the columns of the effects table."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ripplestats.config import ENGINES
+from ripplestats.config import ENGINES, METRICS
 from ripplestats.errors import EngineError, InputError, NonFiniteError
 from ripplestats.intervention.branches import Branch, dose
-from ripplestats.model.load import Model
+from ripplestats.model.load import Model, reference_model
 from ripplestats.model.sites import Site
 from ripplestats.prompts.table import Prompt, PromptTable
 from ripplestats.sweeps.allocator import keep_freed_memory
@@ -19,25 +20,57 @@ from ripplestats.sweeps.batch import PromptBatch, donor_numbers, equal_length_gr
 from ripplestats.sweeps.grid import Grid
 from ripplestats.sweeps.hooked import run_hooked, site_activations
 from ripplestats.sweeps.onepass import run_one_pass
-from ripplestats.sweeps.outcomes import METRICS, Clean, Outcomes
-from ripplestats.sweeps.selfcheck import SelfCheck, check_one_pass
+from ripplestats.sweeps.outcomes import Clean, Outcomes
+from ripplestats.sweeps.selfcheck import SelfCheck, Trial, check_one_pass
+from ripplestats.sweeps.tf32 import tf32_products
+from ripplestats.sweeps.threads import side_by_side
 
 Columns = dict[str, np.ndarray]
-_RUN = {"onepass": run_one_pass, "hooks": run_hooked}
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """A model, all its prompts and a grid: everything that fixes the outcomes, and how to compute them."""
+    """A model, all its prompts and a grid: everything that fixes the outcomes, and how to compute them.
+
+    ``metrics`` are names of ``config.METRICS``; ``tf32`` is for float32 weights on CUDA.
+    """
 
     model: Model
     prompts: PromptTable
     grid: Grid
     seed: int = 0
     batch_size: int = 8
+    metrics: tuple[str, ...] = tuple(METRICS)
+    tf32: bool = False
 
-    def checked(self, engine: str = "auto") -> tuple[Literal["onepass", "hooks"], SelfCheck | None]:
+    @property
+    def arithmetic(self) -> str:
+        """What the sweep computes in, in words."""
+        return f"{self.model.dtype} with TF32 products" if self.tf32 else self.model.dtype
+
+    @property
+    def narrow(self) -> bool:
+        """Whether that is less than float32."""
+        return self.tf32 or self.model.dtype in ("bfloat16", "float16")
+
+    @property
+    def vocabulary(self) -> bool:
+        """Whether an outcome is asked for that needs the logits of all tokens."""
+        return self.metrics != ("logit",)
+
+    def reference(self, dtype: str = "float32") -> "Sweep":
+        """Return the same sweep in another number format, without TF32."""
+        model = self.model if self.model.dtype == dtype else reference_model(self.model, dtype)
+        return replace(self, model=model, tf32=False)
+
+    def checked(
+        self, engine: str = "auto", reference: "Sweep | None" = None
+    ) -> tuple[Literal["onepass", "hooks"], SelfCheck | None]:
         """Choose the engine: one-pass if it passes the self-check, else the hooked forward.
+
+        Args:
+            engine: ``auto``, ``onepass`` or ``hooks``.
+            reference: the sweep in float32, where this one computes in less; made where it is not given.
 
         Raises:
             InputError: there is no such engine, or the context is longer than the model's.
@@ -48,8 +81,9 @@ class Sweep:
         self._check_context()
         if engine == "hooks":
             return "hooks", None
-        first = next(equal_length_groups(self.prompts, 2))
-        check = check_one_pass(self.model, self._batch(first), self.grid)
+        if self.narrow and reference is None:
+            reference = self.reference()
+        check = check_one_pass(self._trial(), self.grid, reference._trial() if self.narrow and reference else None)
         if check.passed:
             return "onepass", check
         if engine == "onepass":
@@ -70,7 +104,8 @@ class Sweep:
             tell: is called with the number of prompts after each batch.
 
         Returns:
-            The columns of the effects table and the clean columns of the prompt table, both in prompt order.
+            The columns of the effects table (of outcomes those asked for) and the clean columns of the prompt table,
+            both in prompt order.
 
         Raises:
             NonFiniteError: the model's activations or logits are not finite.
@@ -79,18 +114,34 @@ class Sweep:
             keep_freed_memory()
         branches = self.grid.branches()
         places = _cell_places(self.grid, branches)
+        compute = partial(run_one_pass, vocabulary=self.vocabulary) if engine == "onepass" else run_hooked
+
+        def sweep(model: Model, group: Sequence[Prompt]) -> tuple[Columns, Columns]:
+            with tf32_products(self.tf32):
+                clean, outcomes = compute(model, replace(self, model=model)._batch(group), self.grid.layers, branches)
+            _check_finite(group, clean, outcomes)
+            computed = outcomes.columns()
+            values = {name: computed[name].cpu().numpy()[places] for name in map(METRICS.__getitem__, self.metrics)}
+            return values, _clean_columns(clean)
+
         effects: dict[int, Columns] = {}
         cleans: dict[int, Columns] = {}
-        for group in equal_length_groups(self.prompts[rows], self.batch_size):
-            clean, outcomes = _RUN[engine](self.model, self._batch(group), self.grid.layers, branches)
-            _check_finite(group, clean, outcomes)
-            values = {metric: getattr(outcomes, metric).cpu().numpy()[places] for metric in METRICS}
-            clean_values = _clean_columns(clean)
+        groups = list(equal_length_groups(self.prompts[rows], self._group_size(len(self.prompts[rows]))))
+        for group, (values, clean_values) in zip(groups, side_by_side(self.model, sweep, groups), strict=True):
             for column, prompt in enumerate(group):
-                effects[prompt.prompt_id] = {metric: values[metric][:, column] for metric in METRICS}
+                effects[prompt.prompt_id] = {name: array[:, column] for name, array in values.items()}
                 cleans[prompt.prompt_id] = {name: array[column] for name, array in clean_values.items()}
             tell(len(group))
         return self._effect_columns(rows, effects), _stacked(self.prompts[rows], cleans)
+
+    def _group_size(self, n_prompts: int) -> int:
+        """Prompts of a group: on the CPU the batch is shared out among its threads, each with a group of its own."""
+        shares = torch.get_num_threads() if self.model.device.type == "cpu" else 1
+        return max(1, min(self.batch_size, n_prompts) // shares)
+
+    def _trial(self) -> Trial:
+        first = next(equal_length_groups(self.prompts, 2))
+        return Trial(self.model, self._batch(first), self.tf32, self.vocabulary)
 
     def _check_context(self) -> None:
         if not len(self.prompts):
@@ -125,7 +176,10 @@ class Sweep:
             "prompt_id": np.repeat(np.array([prompt.prompt_id for prompt in prompts], np.int32), n),
             "document_id": np.repeat(np.array([prompt.document_id for prompt in prompts], np.int32), n),
             **{name: np.tile(column, len(prompts)) for name, column in cells.items()},
-            **{m: np.concatenate([effects[prompt.prompt_id][m] for prompt in prompts]) for m in METRICS},
+            **{
+                column: np.concatenate([effects[prompt.prompt_id][column] for prompt in prompts])
+                for column in map(METRICS.__getitem__, self.metrics)
+            },
         }
 
 
@@ -177,7 +231,8 @@ def _stacked(prompts: Sequence[Prompt], cleans: Mapping[int, Columns]) -> Column
 
 def _check_finite(group: Sequence[Prompt], clean: Clean, outcomes: Outcomes) -> None:
     finite = torch.isfinite(clean.logits).all(-1)
-    finite &= torch.isfinite(outcomes.delta_logprob).all(0) & torch.isfinite(outcomes.kl).all(0)
+    for values in outcomes.columns().values():
+        finite &= torch.isfinite(values).all(0)
     if not finite.all():
         prompt = group[int((~finite).nonzero()[0])]
         raise NonFiniteError(f"the model's logits are not finite on prompt {prompt.prompt_id}; try --dtype float32")

@@ -97,10 +97,13 @@ def test_donors_are_of_another_document_and_do_not_depend_on_batches() -> None:
     assert all(donor != i for i, donor in enumerate(donor_numbers([0] * 9, seed=0)))
 
 
-def test_auto_uses_one_pass_where_it_is_right_and_hooks_where_not() -> None:
-    assert job().checked("auto")[0] == "onepass"
-    model = tiny_model("bloom")
-    sweep = Sweep(model, tiny_prompts(8, 6), make_grid(model.n_layers, model.n_neurons, rates="10"))
+def test_auto_uses_one_pass_where_it_is_right_and_hooks_where_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ripplestats.sweeps import tree_attention
+
+    sweep = job()
+    assert sweep.checked("auto")[0] == "onepass"
+    right = tree_attention._weights
+    monkeypatch.setattr(tree_attention, "_weights", lambda scores, mask, dtype: right(scores * 1.2, mask, dtype))
     engine, check = sweep.checked("auto")
     assert (engine, check.passed) == ("hooks", False)
     with pytest.raises(EngineError, match="allowed: auto, hooks"):
