@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 MINIMUM_PROMPTS = 8
 #: Documents held by the shuffle; a larger corpus is drawn from its beginning onwards.
 SHUFFLE_BUFFER = 512
+#: Documents whose first prompts are a pilot's, where rates are chosen by one.
+PILOT_DOCUMENTS = 16
 
 
 def load_prompts(
@@ -68,13 +70,18 @@ def draw_prompts(
     tokenizer: "PreTrainedTokenizerBase",
     seed: int = 0,
     per_document: int = 1,
+    pilot_documents: int = 0,
 ) -> PromptTable:
-    """Draw ``n`` prompts from a corpus that is already open; arguments and errors are those of ``load_prompts``."""
+    """Draw ``n`` prompts from a corpus that is already open; arguments and errors are those of ``load_prompts``.
+
+    ``pilot_documents`` come before them in the table, so that the n prompts are the same however many are asked for.
+    """
     for option, value in (("--prompts", n), ("--context", context), ("--per-document", per_document)):
         if value < 1:
             raise InputError(f"{option} {value} must be at least 1")
     skipped: Counter[str] = Counter()
     rows: list[Prompt] = []
+    n_pilot = 0
     for number, document in enumerate(_shuffled(corpus, seed)):
         rng = np.random.default_rng([seed, number])
         drawn = _cloze(document, tokenizer, skipped) if document.target is not None else None
@@ -82,15 +89,39 @@ def draw_prompts(
             drawn = windows(document, tokenizer, context, per_document, rng, skipped)
         document_id = rows[-1].document_id + 1 if rows else 0
         rows += [replace(row, prompt_id=len(rows) + i, document_id=document_id) for i, row in enumerate(drawn)]
-        if len(rows) >= n:
+        if document_id < pilot_documents:
+            n_pilot = len(rows)
+        if len(rows) - n_pilot >= n:
             break
-    notes = _notes(rows[:n], n, context, skipped)
-    if len(rows) < MINIMUM_PROMPTS:
+    found = rows[n_pilot : n_pilot + n]
+    notes = _notes(found, n, context, skipped)
+    if len(found) < MINIMUM_PROMPTS:
+        pilot = f" beside the {n_pilot} of {pilot_documents} documents for the pilot" if pilot_documents else ""
         raise DatasetError(
-            f"--dataset {corpus.provenance.requested!r} gives {len(rows)} usable prompts, at least {MINIMUM_PROMPTS} are needed"
-            + (f" ({'; '.join(notes)})" if notes else "")
+            f"--dataset {corpus.provenance.requested!r} gives {len(found)} usable prompts{pilot}, at least "
+            f"{MINIMUM_PROMPTS} are needed" + (f" ({'; '.join(notes)})" if notes else "")
         )
-    return PromptTable(tuple(rows[:n]), replace(corpus.provenance, notes=notes))
+    return PromptTable(tuple(rows[: n_pilot + n]), replace(corpus.provenance, notes=notes))
+
+
+def split_pilot(prompts: PromptTable) -> tuple[PromptTable, PromptTable]:
+    """Return a pilot, the first prompt of each of the first documents, and the prompts of all other documents.
+
+    Raises:
+        InputError: fewer than 8 prompts would be left.
+    """
+    first: dict[int, Prompt] = {}
+    for row in prompts:
+        first.setdefault(row.document_id, row)
+    pilot = list(first.values())[:PILOT_DOCUMENTS]
+    taken = {row.document_id for row in pilot}
+    rest = tuple(row for row in prompts if row.document_id not in taken)
+    if len(rest) < MINIMUM_PROMPTS:
+        raise InputError(
+            f"rates 'staged' need {PILOT_DOCUMENTS} documents for the pilot and at least {MINIMUM_PROMPTS} prompts of "
+            f"others; there are {len(prompts)} prompts of {prompts.n_documents} documents"
+        )
+    return replace(prompts, rows=tuple(pilot)), replace(prompts, rows=rest)
 
 
 def make_prompts(pairs: Iterable[tuple[str, str]], *, tokenizer: "PreTrainedTokenizerBase") -> PromptTable:

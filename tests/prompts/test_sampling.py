@@ -225,3 +225,20 @@ def test_load_prompts_reads_the_named_file(tmp_path: Path) -> None:
     loaded = load_prompts(str(file), 12, 6, tokenizer=TINY, seed=4)
     assert [row.context_ids for row in loaded] == [row.context_ids for row in draw(TEXTS, 12, seed=4)]
     assert loaded.provenance.used == str(file)
+
+
+def test_a_pilot_comes_first_and_does_not_depend_on_how_many_are_asked_for() -> None:
+    texts = tiny_text(60, 30)
+    few, more = (draw(texts, n, pilot_documents=16, per_document=2) for n in (9, 30))
+    assert len(few) == 16 * 2 + 9
+    assert few.rows == more.rows[: len(few)]
+    assert {row.document_id for row in few.rows[:32]} == set(range(16))
+    assert min(row.document_id for row in few.rows[32:]) == 16
+
+
+def test_a_corpus_too_small_for_a_pilot_is_refused_in_one_line() -> None:
+    said = "gives 6 usable prompts beside the 16 of 16 documents for the pilot, at least 8 are needed"
+    with pytest.raises(DatasetError, match=said):
+        draw(tiny_text(22, 30), 40, pilot_documents=16)
+    found = draw(tiny_text(30, 30), 40, pilot_documents=16)
+    assert "14 prompts, fewer than the 40 asked for" in found.provenance.notes
