@@ -4,7 +4,7 @@ BIN := .venv/bin
 RUN ?= runs/wikitext-smollm2-135m
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check calibration bench paper wheel clean
+.PHONY: help demo test faults check calibration bench paper wheel clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1|/' | column -t -s '|'
@@ -15,6 +15,9 @@ demo: .venv/core ## install, then run the main job on the embedded model (about 
 test: .venv/dev ## install, then run all tests
 	$(BIN)/python -m pytest
 
+faults: .venv/dev ## kill a run 30 times, and try 10,000 inputs of each kind
+	OMP_NUM_THREADS=1 RIPPLESTATS_KILLS=30 RIPPLESTATS_FUZZ=10000 $(BIN)/python -m pytest tests/faults
+
 check: .venv/dev ## lint, types, order of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -24,8 +27,9 @@ check: .venv/dev ## lint, types, order of imports
 calibration: .venv/dev ## simulate the coverage of all intervals and the size of all tests; writes tests/calibration/results
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.calibration.full
 
-bench: .venv/dev ## time the statistics beside R and statsmodels; writes benchmarks/results
-	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.statistics
+bench: .venv/dev .venv-bench/peers ## time statistics and sweep beside their peers (25 minutes; QUICK=1: some of the sweep)
+	$(if $(QUICK),,OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.statistics)
+	.venv-bench/bin/python -m benchmarks.sweep $(if $(QUICK),--quick) $(SWEEP)
 
 paper: .venv/core ## build paper/main.pdf from RUN=runs/... (needs latexmk and a LaTeX)
 	test -f $(RUN)/estimates.csv || $(MAKE) demo
@@ -36,7 +40,7 @@ wheel: .venv/dev ## build dist/*.whl
 	$(BIN)/python -m build --wheel
 
 clean: ## remove the environment and what was built; runs/ stays
-	rm -rf .venv dist build paper/run paper/main.pdf paper/main.aux paper/main.log paper/main.fls paper/main.fdb_latexmk
+	rm -rf .venv .venv-bench dist build paper/run paper/main.pdf paper/main.aux paper/main.log paper/main.fls paper/main.fdb_latexmk
 
 .venv/core: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ripplestats needs Python 3.11 or newer, this is %d.%d; call make PYTHON=python3.12" % sys.version_info[:2])'
@@ -46,4 +50,11 @@ clean: ## remove the environment and what was built; runs/ stays
 
 .venv/dev: .venv/core
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+.venv-bench/peers: .venv/core benchmarks/sweep/constraints.txt
+	test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --constraint constraints.txt --constraint benchmarks/sweep/constraints.txt \
+	  --editable '.[bench]' || { echo "the sweep's peers do not install here; the table will say so" >&2; \
+	  .venv-bench/bin/python -m pip install --quiet --constraint constraints.txt --editable .; }
 	touch $@

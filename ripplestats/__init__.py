@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from ripplestats.pipeline import analyse, sweep
     from ripplestats.prompts.sampling import load_prompts, make_prompts
     from ripplestats.prompts.table import PromptTable
+    from ripplestats.store.merge import merge
     from ripplestats.store.run_directory import Run, open_run
 
 __version__ = version("ripplestats")
@@ -57,6 +58,7 @@ _HOMES = {
     "load_model": "ripplestats.model.load",
     "load_prompts": "ripplestats.prompts.sampling",
     "make_prompts": "ripplestats.prompts.sampling",
+    "merge": "ripplestats.store.merge",
     "mixed": "ripplestats.fits.mixed",
     "moderators": "ripplestats.fits.moderators",
     "open_run": "ripplestats.store.run_directory",
@@ -85,6 +87,7 @@ __all__ = [
     "load_model",
     "load_prompts",
     "make_prompts",
+    "merge",
     "mixed",
     "moderators",
     "open_run",

@@ -35,7 +35,8 @@ class _Parser(argparse.ArgumentParser):
     """A parser whose complaints are one line, as all others."""
 
     def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message}; --help explains every flag")
+        line = "".join(one if one.isprintable() else repr(one)[1:-1] for one in message)
+        raise InputError(f"{line}; --help explains every flag")
 
 
 def parse_arguments(argv: Sequence[str] | None = None) -> RunConfig:
@@ -81,6 +82,13 @@ def parse_arguments(argv: Sequence[str] | None = None) -> RunConfig:
         metavar="N",
         help="at most so many prompts of one document (default %(default)s)",
     )
+    what.add_argument(
+        "--until-width",
+        type=float,
+        metavar="W",
+        help="stop as soon as the interval of the threshold is at most W percentage points wide; --prompts is then the "
+        "most that are run",
+    )
     what.add_argument("--text-column", metavar="NAME", help="the column of text, where it is not called text")
     what.add_argument("--revision", metavar="REV", help="commit, tag or branch of a hub model")
     how = parser.add_argument_group("what is done to each prompt")
@@ -88,7 +96,8 @@ def parse_arguments(argv: Sequence[str] | None = None) -> RunConfig:
         "--rates",
         default=default.rates,
         metavar="GRID",
-        help="seed, fine, coarse, or a comma list in percent (default %(default)s)",
+        help="seed, fine, coarse, a comma list in percent, or staged: 20 rates, 9 of them put where the curve bends by a "
+        "pilot on 16 further documents (default %(default)s)",
     )
     how.add_argument(
         "--arms",
@@ -114,6 +123,13 @@ def parse_arguments(argv: Sequence[str] | None = None) -> RunConfig:
     )
     how.add_argument("--layers", default=default.layers, metavar="LIST", help="all, or such as 0,4,10-12")
     how.add_argument(
+        "--metrics",
+        nargs="+",
+        default=default.metrics,
+        metavar="METRIC",
+        help="what is recorded: logit, logprob, kl, top1 (default: all); logit alone leaves out the vocabulary",
+    )
+    how.add_argument(
         "--neuron-modules",
         metavar="NAMES",
         help="for a family that is not known: blocks=model.layers,pre=mlp.gate_proj,post=mlp.down_proj,norm=model.norm",
@@ -122,6 +138,16 @@ def parse_arguments(argv: Sequence[str] | None = None) -> RunConfig:
     machine.add_argument("--device", default=default.device, help="auto, cpu, cuda, cuda:N, mps (default %(default)s)")
     machine.add_argument(
         "--dtype", default=default.dtype, help="float32, float64, bfloat16, float16 (default %(default)s)"
+    )
+    machine.add_argument(
+        "--tf32", action="store_true", help="float32 weights, but matrix products in TF32 (NVIDIA GPUs only)"
+    )
+    machine.add_argument(
+        "--audit-dtype",
+        default=default.audit_dtype,
+        metavar="DTYPE",
+        help="run a sample of prompts again in float32 or float64 and say how far the sweep's precision is from it; none "
+        "(default: float32 with bfloat16, float16 and --tf32, else none)",
     )
     machine.add_argument(
         "--engine",
@@ -158,6 +184,12 @@ def parse_arguments(argv: Sequence[str] | None = None) -> RunConfig:
     result = parser.add_argument_group("where results go")
     result.add_argument("--out", metavar="FOLDER", help="the run directory (default runs/DATASET-MODEL)")
     result.add_argument("--fit-only", action="store_true", help="only estimate, from the files of an existing run")
+    result.add_argument(
+        "--push-to-hub",
+        metavar="OWNER/NAME",
+        help="push effects, prompts, estimates and a data card to the hub as a dataset at the end (a new one is public); "
+        "needs a token that may write",
+    )
     given: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in vars(parser.parse_args(argv)).items()

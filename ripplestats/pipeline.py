@@ -1,48 +1,45 @@
 """The stages in one line: sweep into a run directory, then estimates, tables and figures from it."""
 
-import platform
-import subprocess
-import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
-from datetime import UTC, datetime
 from fractions import Fraction
-from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from ripplestats.config import METRICS
 from ripplestats.errors import InputError
+from ripplestats.execution.begin import begun
+from ripplestats.execution.local import run_shards
 from ripplestats.fits.bootstrap import resample_documents
 from ripplestats.fits.curve_layout import Cell
 from ripplestats.fits.curves import DocumentCurves
-from ripplestats.fits.run_estimates import CURVE_METRICS, MAIN_METRIC, estimate_run
+from ripplestats.fits.run_estimates import CURVE_METRICS, estimate_run, main_metric
 from ripplestats.fits.run_moderators import run_moderators
 from ripplestats.fits.run_statistics import run_statistics
 from ripplestats.fits.specifications import SpecificationCurve, specifications
 from ripplestats.hypotheses.run_claims import claims
 from ripplestats.rendering.latex import latex_paragraphs
-from ripplestats.rendering.progress import progress
 from ripplestats.report.figures import write_figures
+from ripplestats.report.page.write import write_page
 from ripplestats.report.specification_curve import write_specification_curve
 from ripplestats.report.summary import summarise
 from ripplestats.report.tables import write_moderators, write_tables
+from ripplestats.staged_rates import STAGED_RATES, in_two_stages
+from ripplestats.stopping import width_rule
 from ripplestats.store.atomic import storing, write_text
-from ripplestats.store.run_directory import Run, start_run
+from ripplestats.store.lock import refuse_locked
+from ripplestats.store.run_directory import Run
+from ripplestats.store.start import refuse_foreign
 
 if TYPE_CHECKING:
     from ripplestats.fits.result import FitResult
     from ripplestats.model.load import Model
     from ripplestats.prompts.table import PromptTable
+    from ripplestats.sweeps.precision import PrecisionAudit
     from ripplestats.sweeps.runner import Sweep
     from ripplestats.sweeps.selfcheck import SelfCheck
-
-#: Prompts in a part of the effects: what an interruption loses at most.
-PROMPTS_PER_PART = 8
-_LIBRARIES = ("torch", "transformers", "datasets", "numpy", "scipy", "pandas", "pyarrow", "statsmodels")
 
 
 def sweep(
@@ -55,53 +52,77 @@ def sweep(
     replacement: Sequence[str] = ("median",),
     site: Sequence[str] = ("pre",),
     layers: str = "all",
+    metrics: Sequence[str] = tuple(METRICS),
+    tf32: bool = False,
+    audit_dtype: str = "auto",
     engine: str = "auto",
     batch_size: int = 8,
     seed: int = 0,
     options: Mapping[str, Any] | None = None,
+    until_width: float | None = None,
+    stop: Callable[[Run], bool] | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Run:
     """Sweep prompts × arms × replacements × sites × layers × rates into a run directory.
 
-    A directory with an interrupted run of the same definition is taken up where it stopped.
+    A directory with an interrupted run of the same definition is taken up where it stopped, and one that holds the
+    first of these prompts is grown.
 
     Args:
         model: from ``load_model``.
         prompts: from ``load_prompts``.
         out: the run directory.
-        rates: a named grid or a comma list in **percent**, or numbers that are **shares**.
+        rates: a named grid or a comma list in **percent**, or numbers that are **shares**. With ``staged`` the first 16
+            documents of ``prompts`` are a pilot that chooses the rates, and are not in the run.
         arms: of ``top bottom magnitude random keep_top``.
         replacement: of ``median mean zero resample``.
         site: of ``pre post``.
         layers: ``all``, or a list such as ``0,4,10-12``.
+        metrics: of ``logit logprob kl top1``; ``logit`` alone leaves out the vocabulary.
+        tf32: matrix products of float32 weights in TF32, on CUDA.
+        audit_dtype: ``float32`` or ``float64``, in which a sample of prompts is run again to measure the sweep's
+            precision; ``auto`` is float32 where the sweep computes in less, else ``none``.
         engine: ``auto``, ``onepass`` or ``hooks``.
         batch_size: prompts run together; changes the speed only.
         seed: of the random arm and of the resampling donors.
         options: further entries for the manifest's options.
+        until_width: stop as soon as the interval of the threshold (of the first arm, replacement and site, over all
+            blocks but the first) is so wide at most, a share of the neurons; ``prompts`` are then the most that are run.
+        stop: is asked after each shard whether the finished prompts are enough; must look at nothing else.
         say: is told in one line of each step.
 
     Raises:
         InputError: an argument is not allowed, or the model's numbers are not finite.
         StorageError: the disk is full or not writable; finished parts are kept.
     """
-    from ripplestats.sweeps.grid import make_grid
+    from ripplestats.sweeps.grid import STAGED, make_grid, parse_metrics
     from ripplestats.sweeps.runner import Sweep
 
+    path = Path(out)
+    refuse_foreign(path)
+    refuse_locked(path)
     grid = make_grid(
         model.n_layers, model.n_neurons, rates=rates, arms=arms, replacements=replacement, sites=site, layers=layers
     )
-    job = Sweep(model, prompts, grid, seed, batch_size)
-    chosen, check = job.checked(engine)
-    if check is not None:
-        say(_check_line(check))
+    narrowed = _tf32_has_effect(model, tf32, say)
+    job = Sweep(model, prompts, grid, seed, batch_size, parse_metrics(metrics), narrowed)
+    rule = None if until_width is None else width_rule(job, until_width, say)
     given = {"engine": engine, "batch_size": batch_size, **(options or {})}
-    run = start_run(out, _definition(job), _manifest(job, chosen, check, given), say)
-    _run_parts(run, job, chosen)
+    if isinstance(rates, str) and rates == STAGED:
+        job, given[STAGED_RATES] = in_two_stages(path, job, engine, say)
+    chosen, check, audit = _checked(job, engine, audit_dtype, say)
+    with begun(path, job, chosen, check, given, say) as run:
+        if audit is not None:
+            run.update(precision=audit.entry())
+        rules = [one for one in (stop, rule) if one is not None]
+        run_shards(run, job, chosen, stop=(lambda run: any(one(run) for one in rules)) if rules else None, say=say)
+        if rule is not None:
+            run.update(stopping=rule.record(run))
     return run
 
 
 def analyse(run: Run, *, n_boot: int = 2000, seed: int = 0) -> str:
-    """Write estimates.csv, claims.csv, tables, figures and summary.txt of a run, from its files alone; return the summary."""
+    """Write estimates, claims, tables, figures, summary.txt and report.html of a run, from its files; return the summary."""
     started = time.monotonic()
     statistics = run_statistics(run)
     curves = {cell: one.curves for cell, one in statistics.items()}
@@ -119,8 +140,12 @@ def analyse(run: Run, *, n_boot: int = 2000, seed: int = 0) -> str:
     text = summarise(run, estimates, decided)
     write_text(run.path / "summary.txt", f"{text}\n")
     write_text(run.path / "tables" / "summary.tex", latex_paragraphs(text))
-    timings = {**run.manifest.get("timings", {}), "analysis_s": round(time.monotonic() - started, 2)}
-    run.update(timings=timings, analysis={"n_boot": n_boot, "seed": seed})
+    write_page(run, curves, estimates, decided)
+    spent = round(time.monotonic() - started, 2)
+    run.update(
+        timings={**run.manifest.get("timings", {}), "analysis_s": spent}, analysis={"n_boot": n_boot, "seed": seed}
+    )
+    run.log("analysis", n_boot=n_boot, seconds=spent)
     return text
 
 
@@ -133,94 +158,49 @@ def _specified(curves: Mapping[Cell, DocumentCurves], n_boot: int, seed: int) ->
 def _moderators(run: Run, first: Cell) -> "FitResult | str":
     """Return the regression on prompts' covariates, or why there is none."""
     try:
-        return run_moderators(run, Cell("top", first.replacement, first.site, MAIN_METRIC))
+        return run_moderators(run, Cell("top", first.replacement, first.site, main_metric(run.metrics)))
     except InputError as error:
         return str(error)
 
 
-def _run_parts(run: Run, job: "Sweep", engine: Any) -> None:
-    """Do the parts that are missing; whatever happens, say in the manifest what is there."""
-    total = len(job.prompts)
-    slices = [slice(start, min(start + PROMPTS_PER_PART, total)) for start in range(0, total, PROMPTS_PER_PART)]
-    n_rows = [job.grid.n_cells * (part.stop - part.start) for part in slices]
-    missing = [number for number in range(len(slices)) if not run.part_done(number, n_rows[number])]
-    done = total - sum(slices[number].stop - slices[number].start for number in missing)
-    before = run.manifest.get("timings", {}).get("sweep_s", 0.0)
-    started = time.monotonic()
-    try:
-        with progress(total, "prompts", done) as tell:
-            for number in missing:
-                effects, clean = job.run(slices[number], engine, tell)
-                run.write_part(number, effects, clean)
-                done += slices[number].stop - slices[number].start
-    finally:
-        run.write_prompts(job.prompts.to_frame())
-        run.update(
-            completeness={"complete": done == total, "prompts_done": done, "prompts": total},
-            timings={"sweep_s": round(before + time.monotonic() - started, 2)},
-        )
+def _tf32_has_effect(model: "Model", tf32: bool, say: Callable[[str], None]) -> bool:
+    """Return whether TF32 changes anything, and say so where it was asked for and does not."""
+    if tf32 and model.device.type != "cuda":
+        say(f"note: --tf32 changes nothing on {model.device.type}; matrix products stay in {model.dtype}")
+    elif tf32 and model.dtype != "float32":
+        say(f"note: --tf32 changes nothing with weights in {model.dtype}")
+    return tf32 and model.device.type == "cuda" and model.dtype == "float32"
 
 
-def _check_line(check: "SelfCheck") -> str:
-    if check.passed:
-        return (
-            f"one-pass engine: {check.n_cells} cells agree with the hooked forward "
-            f"(largest difference {check.largest_difference:.1e}, allowed {check.tolerance:.0e})"
-        )
-    return f"one-pass engine not used, hooked forward instead: {check.reason}"
+def _checked(
+    job: "Sweep", engine: str, audit_dtype: str, say: Callable[[str], None]
+) -> "tuple[Literal['onepass', 'hooks'], SelfCheck | None, PrecisionAudit | None]":
+    """Choose the engine and measure the precision, each where there is something to check."""
+    from ripplestats.sweeps.precision import audit_format, audit_precision
+
+    wider = audit_format(job, audit_dtype)
+    reference = job.reference(wider or "float32") if wider or job.narrow else None
+    chosen, check = job.checked(engine, reference)
+    if check is not None:
+        say(_check_line(check, job.arithmetic))
+    if wider is None or reference is None:
+        return chosen, check, None
+    say(f"running a few prompts in {wider} as well, to measure the precision of {job.arithmetic}")
+    audit = audit_precision(job, chosen, reference)
+    say(f"warning: {audit.warning}" if audit.warning else audit.line())
+    return chosen, check, audit
 
 
-def _definition(job: "Sweep") -> dict[str, Any]:
-    grid = job.grid
-    return {
-        "model": job.model.used,
-        "weights_sha256": job.model.weights_sha256,
-        "dtype": job.model.dtype,
-        "dataset": job.prompts.provenance.used,
-        "seed": job.seed,
-        "prompts": len(job.prompts),
-        "context": sorted({len(prompt.context_ids) for prompt in job.prompts}),
-        "per_document": max(Counter(prompt.document_id for prompt in job.prompts).values()),
-        "prompts_fingerprint": job.prompts.fingerprint,
-        "rates": [str(rate) for rate in grid.rates],
-        "arms": grid.arms,
-        "replacement": grid.replacements,
-        "site": grid.sites,
-        "layers": grid.layers,
-    }
-
-
-def _manifest(job: "Sweep", engine: str, check: "SelfCheck | None", options: Mapping[str, Any]) -> dict[str, Any]:
-    model, origin = job.model, job.prompts.provenance
-    return {
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {
-            "ripplestats": metadata.version("ripplestats"),
-            "python": platform.python_version(),
-            **{name: metadata.version(name) for name in _LIBRARIES},
-            "git_commit": _git_commit(),
-        },
-        "model": {
-            "requested": model.requested, "used": model.used, "revision": model.revision,
-            "fallback": model.fallback, "type": type(model.network).__name__, "dtype": model.dtype,
-            "device": str(model.device), "n_layers": model.n_layers, "n_neurons": model.n_neurons,
-        },
-        "dataset": {
-            **asdict(origin), "fingerprint": job.prompts.fingerprint,
-            "n_prompts": len(job.prompts), "n_documents": job.prompts.n_documents,
-        },
-        "options": dict(options),
-        "engine": {"used": engine, "self_check": None if check is None else {**asdict(check), "passed": check.passed}},
-        "platform": {"system": platform.platform(), "command": sys.argv},
-        "completeness": {"complete": False, "prompts_done": 0, "prompts": len(job.prompts)},
-    }  # fmt: skip
-
-
-def _git_commit() -> str:
-    """Return the commit of the checkout that the package runs from, or nothing."""
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=5)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip()
+def _check_line(check: "SelfCheck", arithmetic: str) -> str:
+    if not check.passed:
+        return f"one-pass engine not used, hooked forward instead: {check.reason}"
+    line = (
+        f"one-pass engine: {check.n_cells} cells agree with the hooked forward "
+        f"(largest difference {check.largest_difference:.1e}, allowed {check.tolerance:.0e}"
+    )
+    if check.rounding is None:
+        return f"{line})"
+    return (
+        f"{line}, in {check.dtype}); in {arithmetic} it is {check.rounding.one_pass:.2g} off {check.dtype}, the hooked "
+        f"forward {check.rounding.hooked:.2g}"
+    )

@@ -23,6 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         config = parse_arguments(argv)
         folder = config.folder
+        _check_push(config)
         run = _open(config) if config.fit_only else _swept(config)
         _finish(run, config)
     except RippleStatsError as error:
@@ -34,32 +35,38 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 130
-    except (MemoryError, RuntimeError) as error:
-        # PyTorch says so in the words of a plain RuntimeError.
-        if isinstance(error, RuntimeError) and "memory" not in str(error):
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (MemoryError, RuntimeError, ImportError, OSError) as error:
+        if not _is_out_of_memory(error):
             raise
         print(
             "ripplestats: out of memory; a smaller --batch-size needs less, and finished parts are kept",
             file=sys.stderr,
         )
         return 3
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Tell by its words, for PyTorch, threads and the loader of libraries each have an error of their own."""
+    signs = ("memory", "bad_alloc", "start new thread", "failed to map segment")
+    return isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in signs)
 
 
 def _swept(config: RunConfig) -> "Run":
     """Load model and prompts and sweep; every option that can be checked is checked before anything is loaded."""
-    from ripplestats.sweeps.grid import make_grid
+    from ripplestats.sweeps.grid import STAGED, make_grid, parse_metrics
 
     _quiet()
+    parse_metrics(config.metrics)
     make_grid(10**4, 1, rates=config.rates, arms=config.arms, replacements=config.replacement, sites=config.site,
               layers=config.layers)  # fmt: skip
     from ripplestats.model.load import load_model
     from ripplestats.model.sites import parse_site_names
     from ripplestats.pipeline import sweep
     from ripplestats.prompts.corpora import open_corpus
-    from ripplestats.prompts.sampling import draw_prompts
+    from ripplestats.prompts.sampling import PILOT_DOCUMENTS, draw_prompts
 
     # First of all, whether the text can be had: a person should know within seconds that something else is used.
     corpus = open_corpus(config.dataset, fallback=config.fallback, text_column=config.text_column)
@@ -72,12 +79,14 @@ def _swept(config: RunConfig) -> "Run":
     _warn_of_fallback("--model", config.model, model.used, model.fallback)
     prompts = draw_prompts(
         corpus, config.prompts, config.context, tokenizer=model.tokenizer, seed=config.seed,
-        per_document=config.per_document,
+        per_document=config.per_document, pilot_documents=PILOT_DOCUMENTS if config.rates == STAGED else 0,
     )  # fmt: skip
     _introduce(model, prompts)
     return sweep(
         model, prompts, out=config.folder, rates=config.rates, arms=config.arms, replacement=config.replacement,
-        site=config.site, layers=config.layers, engine=config.engine, batch_size=config.batch_size, seed=config.seed,
+        site=config.site, layers=config.layers, metrics=config.metrics, tf32=config.tf32,
+        audit_dtype=config.audit_dtype, engine=config.engine, batch_size=config.batch_size, seed=config.seed,
+        until_width=None if config.until_width is None else config.until_width / 100,
         options={name: value for name, value in asdict(config).items() if name not in ("out", "fit_only")},
         say=_say,
     )  # fmt: skip
@@ -109,6 +118,18 @@ def _finish(run: "Run", config: RunConfig) -> None:
 
     _say("estimating")
     print(f"\n{analyse(run, n_boot=config.bootstrap, seed=config.seed)}")
+    if config.push_to_hub:
+        from ripplestats.store.export import push_to_hub
+
+        _say(f"pushed to {push_to_hub(run, config.push_to_hub, say=_say)}")
+
+
+def _check_push(config: RunConfig) -> None:
+    """Refuse a push that cannot succeed before anything is computed."""
+    if config.push_to_hub:
+        from ripplestats.store.export import check_hub_access
+
+        check_hub_access(config.push_to_hub)
 
 
 def _warn_of_fallback(option: str, asked: str, used: str, why: str) -> None:

@@ -34,13 +34,13 @@ def test_every_flag_arrives_under_its_name() -> None:
     words = (
         "--dataset d --model m --prompts 9 --context 3 --per-document 2 --rates 1,2 --arms top keep_top --replacement zero"
         " mean --site post --layers 1-2 --device cpu --dtype float64 --engine hooks --batch-size 5 --seed 4 --bootstrap 200"
-        " --out o --no-fallback --fit-only --text-column t --revision r --neuron-modules n"
+        " --out o --no-fallback --fit-only --text-column t --revision r --neuron-modules n --until-width 2.5"
     )
     assert parse_arguments(words.split()) == RunConfig(
         dataset="d", model="m", prompts=9, context=3, per_document=2, rates="1,2", arms=("top", "keep_top"),
         replacement=("zero", "mean"), site=("post",), layers="1-2", device="cpu", dtype="float64", engine="hooks",
         batch_size=5, seed=4, bootstrap=200, out="o", fallback=False, fit_only=True, text_column="t", revision="r",
-        neuron_modules="n",
+        neuron_modules="n", until_width=2.5,
     )  # fmt: skip
 
 

@@ -11,7 +11,6 @@ import pytest
 import torch
 
 import ripplestats as rs
-from ripplestats import pipeline
 from ripplestats.errors import InputError
 from ripplestats.store.run_directory import Run
 from ripplestats.sweeps.runner import Sweep
@@ -182,7 +181,7 @@ def test_an_error_on_the_way_keeps_the_parts_and_says_so(
         swept(tmp_path / "run")
     stopped = rs.open_run(tmp_path / "run")
     assert not stopped.complete
-    assert stopped.manifest["completeness"]["prompts_done"] == pipeline.PROMPTS_PER_PART
+    assert stopped.manifest["completeness"]["prompts_done"] == 8
     assert stopped.prompts()["prompt_id"].tolist() == list(range(8))
     swept(tmp_path / "run")
     pd.testing.assert_frame_equal(stopped.effects(), run.effects())

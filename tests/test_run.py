@@ -23,7 +23,8 @@ from ripplestats import pipeline
 from ripplestats import run as command_line
 from ripplestats.config import RunConfig
 from ripplestats.run import main
-from ripplestats.store import atomic
+from ripplestats.store import shards
+from ripplestats.store.atomic import write_atomically
 from ripplestats.store.run_directory import Run, open_run
 from tests.tiny import save_tiny_model, tiny_network, tiny_text, tiny_tokenizer
 
@@ -31,6 +32,7 @@ CHECKOUT = Path(__file__).parents[1]
 FLAGS = [
     "--dataset", "--model", "--prompts", "--context", "--per-document", "--rates", "--arms", "--replacement", "--site",
     "--layers", "--device", "--dtype", "--engine", "--seed", "--bootstrap", "--out", "--no-fallback", "--fit-only",
+    "--until-width", "--push-to-hub",
 ]  # fmt: skip
 #: Two runs in float32 differ by their order of summation; the largest logits here are about 10.
 ENGINE_TOLERANCE = 1e-5
@@ -111,6 +113,10 @@ WRONG = {
     "rate that is no number": (["--rates", "ten"], "--rates 'ten': 'ten' is not a number; allowed: seed, fine, coarse"),
     "rate that is not finite": (["--rates", "10,nan"], "'nan' is not a number"),
     "no rate": (["--rates", ","], "names no rate"),
+    "width of nothing": (["--until-width", "0"], "--until-width 0 must lie between 0 and 100 percentage points"),
+    "width of everything": (["--until-width", "100"], "--until-width 100 must lie between 0 and 100 percentage points"),
+    "width that is no number": (["--until-width", "nan"], "--until-width nan must lie between 0 and 100"),
+    "width in words": (["--until-width", "two"], "argument --until-width: invalid float value: 'two'"),
     "layers that are no numbers": (["--layers", "first"], "--layers 'first' is not 'all' or a list such as 0,4,10-12"),
     "layers backwards": (["--layers", "2-0"], "--layers '2-0'"),
     "prompts": (["--prompts", "4"], "--prompts 4 must be at least 8"),
@@ -207,8 +213,9 @@ def test_an_output_folder_that_cannot_be_made_exits_3(usual: list[str], capsys: 
 
 def test_the_run_directory_holds_every_file_of_the_contract(finished: Run) -> None:
     names = {file.relative_to(finished.path).as_posix() for file in finished.path.rglob("*") if file.is_file()}
-    assert {f"effects/part-{number:06d}.parquet" for number in range(3)} <= names
-    assert {"manifest.json", "prompts.parquet", "estimates.csv", "claims.csv"} <= names
+    parts = sorted(name for name in names if name.startswith("effects/"))
+    assert [name[: len("effects/part-000000")] for name in parts] == [f"effects/part-{i:06d}" for i in range(3)]
+    assert {"manifest.json", "prompts.parquet", "estimates.csv", "claims.csv", "report.html", "log.jsonl"} <= names
     for folder, endings in (("tables", [".tex"]), ("figures", [".pdf", ".png"])):
         stems = {Path(name).stem for name in names if name.startswith(f"{folder}/")}
         assert len(stems) >= 3
@@ -397,10 +404,10 @@ def test_an_interrupted_run_exits_130_and_the_same_command_finishes_it(
     out = tmp_path / "run"
     whole = Run.write_part
 
-    def interrupted(run: Run, number: int, *tables) -> None:
+    def interrupted(run: Run, number: int, *tables, **key) -> None:
         if number == 1:
             raise KeyboardInterrupt
-        whole(run, number, *tables)
+        whole(run, number, *tables, **key)
 
     with monkeypatch.context() as patch:
         patch.setattr(Run, "write_part", interrupted)
@@ -418,10 +425,11 @@ def test_an_interrupted_run_exits_130_and_the_same_command_finishes_it(
     assert "is not complete; estimates are from the prompts that are done" in printed.err
     assert printed.out.strip() == "8 prompts"
 
-    first = (out / "effects" / "part-000000.parquet").stat().st_mtime_ns
+    (part,) = open_run(out).parts()
+    first = part.stat().st_mtime_ns
     assert main([*usual, "--out", str(out)]) == 0
     assert "1 parts are there" in capsys.readouterr().err
-    assert (out / "effects" / "part-000000.parquet").stat().st_mtime_ns == first
+    assert part.stat().st_mtime_ns == first
     assert parts(out) == parts(finished.path)
     assert open_run(out).complete
     pd.testing.assert_frame_equal(open_run(out).prompts(), finished.prompts())
@@ -432,20 +440,23 @@ def test_a_full_disk_exits_3_and_what_was_written_before_is_whole(
     finished: Run, usual: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str], sweep_only: None, failing: int,
 ) -> None:  # fmt: skip
-    """Each part is written as clean columns and effects, in this order; the disk is full from some table on."""
+    """Each part is written as prompts and effects, in this order; the disk is full from some table on."""
     out = tmp_path / "run"
-    write = pq.write_table
+    write = shards.write_bytes
     written = []
 
-    def fill(table: pa.Table, stream, **options) -> None:
+    def half(stream) -> None:
+        stream.write(b"PAR1 half of it")
+        raise OSError(28, "No space left on device")
+
+    def fill(path: Path, content: bytes) -> None:
         if len(written) == failing:
-            stream.write(b"PAR1 half of it")
-            raise OSError(28, "No space left on device")
-        write(table, stream, **options)
-        written.append(table)
+            write_atomically(path, half)
+        write(path, content)
+        written.append(path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(atomic.pq, "write_table", fill)
+        patch.setattr(shards, "write_bytes", fill)
         assert main([*usual, "--out", str(out)]) == 3
     assert "no space left on device; what was finished before is kept" in complaint_of(capsys)
     assert unfinished(out) == []
@@ -539,7 +550,7 @@ def test_both_engines_can_be_asked_for_and_agree(
 def test_one_pass_is_refused_where_it_is_wrong_and_auto_says_what_it_does(
     usual: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], sweep_only: None
 ) -> None:
-    model = ["--model", str(save_tiny_model(tmp_path / "model", "gpt_neo"))]
+    model = ["--model", str(save_tiny_model(tmp_path / "model", "granite_hybrid"))]
     assert main([*usual, *model, "--out", str(tmp_path / "one"), "--engine", "onepass"]) == 2
     assert "--engine onepass cannot be used" in complaint(capsys)
     assert main([*usual, *model, "--out", str(tmp_path / "auto")]) == 0

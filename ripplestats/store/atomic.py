@@ -7,9 +7,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from ripplestats.errors import StorageError
 
 UNFINISHED = ".unfinished-"
@@ -54,19 +51,20 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
             os.close(folder)
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file atomically."""
+    write_atomically(path, lambda stream: stream.write(content))
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically, in UTF-8."""
-    write_atomically(path, lambda stream: stream.write(text.encode()))
+    # A file name that is no UTF-8 comes as lone surrogates, which JSON can only hold escaped.
+    write_bytes(path, text.encode(errors="backslashreplace"))
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON file atomically."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-
-
-def write_table(path: Path, table: pa.Table) -> None:
-    """Write a parquet file atomically."""
-    write_atomically(path, lambda stream: pq.write_table(table, stream, compression="zstd"))
 
 
 def remove_unfinished(folder: Path) -> None:

@@ -1,19 +1,31 @@
 """A run on disk: what it was asked to do, what it has done, and its tables."""
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
+from ripplestats.config import METRICS
 from ripplestats.errors import RunError
 from ripplestats.store import schema
-from ripplestats.store.atomic import UNFINISHED, remove_unfinished, storing, write_json, write_table
+from ripplestats.store.lock import manifest_locked
+from ripplestats.store.log import log_event, read_log
+from ripplestats.store.sealed import read_sealed, write_sealed
+from ripplestats.store.shards import (
+    EFFECTS,
+    PROMPTS,
+    ShardRecord,
+    check_sizes,
+    read_record,
+    shard_name,
+    shard_names,
+    write_shard,
+)
+from ripplestats.store.tables import check_layout, make_table, read_part, table_bytes, write_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +33,11 @@ if TYPE_CHECKING:
 MANIFEST = "manifest.json"
 #: What the first line of a manifest names, so that other people's files are not taken for ours.
 FORMAT = "ripplestats run 1"
-_SHOWN = 60
+#: What a manifest must have for a run to be read or taken up.
+_ENTRIES: dict[str, dict[str, type]] = {
+    "definition": {},
+    "completeness": {"complete": bool, "prompts_done": int, "prompts": int},
+}
 
 
 @dataclass(frozen=True)
@@ -33,12 +49,18 @@ class Run:
     @property
     def manifest(self) -> dict[str, Any]:
         """The manifest, read anew each time."""
-        return _read_manifest(self.path)
+        return read_manifest(self.path)
 
     @property
     def complete(self) -> bool:
-        """Whether all prompts are done."""
+        """Whether all prompts are done, or as many as the rule that stopped the run asked for."""
         return bool(self.manifest["completeness"]["complete"])
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The outcome columns that were recorded (earlier runs recorded all, and do not say so)."""
+        names = self.manifest["definition"].get("metrics", METRICS)
+        return tuple(METRICS[name] for name in names)
 
     def effects(self, columns: Sequence[str] | None = None, where: ds.Expression | None = None) -> "pd.DataFrame":
         """Return the effects as a tidy pandas frame.
@@ -50,17 +72,23 @@ class Run:
         files = self.parts()
         if not files:
             raise RunError(f"{self.path} holds no effects yet")
-        tables = [_read_part(file, schema.EFFECTS, columns, where) for file in files]
+        tables = [read_part(file, schema.EFFECTS, columns, where) for file in files]
         return pa.concat_tables(tables).unify_dictionaries().to_pandas()
 
     def part(self, number: int, columns: Sequence[str] | None = None) -> "pd.DataFrame":
         """Return the effects of one finished part, by its place in ``parts()``."""
-        return _read_part(self.parts()[number], schema.EFFECTS, columns).to_pandas()
+        return read_part(self.parts()[number], schema.EFFECTS, columns).to_pandas()
+
+    def part_table(self, file: Path, columns: Sequence[str]) -> pa.Table:
+        """Return columns of one of ``parts()`` as an Arrow table: names stay codes, and nothing is converted."""
+        return read_part(file, schema.EFFECTS, columns)
 
     def prompts(self) -> "pd.DataFrame":
         """Return the prompts that are done, with what the unmodified model predicts for them."""
         file = self.path / "prompts.parquet"
-        return _read_part(file, schema.PROMPTS).to_pandas()
+        if self._prompt_parts() and not self._gathered(file):
+            return self._gather_prompts().to_pandas()
+        return read_part(file, schema.PROMPTS).to_pandas()
 
     def estimates(self) -> "pd.DataFrame":
         """Return the estimates.
@@ -78,145 +106,147 @@ class Run:
         except ValueError as error:
             raise RunError(f"{file} is damaged: {str(error).splitlines()[0]}; make it anew with --fit-only") from error
 
+    def sql(self, query: str) -> "pd.DataFrame":
+        """Return the answer to one SQL query on the tables ``effects``, ``prompts`` and those of the analysis.
+
+        Raises:
+            InputError: DuckDB is not installed, or the query is wrong or does more than read.
+        """
+        from ripplestats.store.sql import query_run
+
+        return query_run(self, query)
+
+    def push_to_hub(self, name: str, *, private: bool = False) -> str:
+        """Push the run to the hub as the dataset ``owner/name``, with a data card; return its address.
+
+        Raises:
+            InputError: the name is not allowed, or there is no token.
+            HubError: the hub cannot be reached, refuses, or fails on the way.
+        """
+        from ripplestats.store.export import push_to_hub
+
+        return push_to_hub(self, name, private=private)
+
     def parts(self) -> list[Path]:
         """Return the finished parts of the effects, in prompt order."""
-        return sorted((self.path / "effects").glob("part-*.parquet"))
+        if (self.path / "shards").is_dir():
+            return self._files(EFFECTS)
+        return sorted((self.path / EFFECTS).glob("part-*.parquet"))  # a run from before shards had records
 
-    def part_done(self, number: int, n_rows: int) -> bool:
-        """Tell whether a part is there, readable and whole."""
-        file = self._part("effects", number)
-        if not file.exists() or not self._part("clean", number).exists():
-            return False
-        _check_part(file, schema.EFFECTS)
-        return int(pq.read_metadata(file).num_rows) == n_rows
+    def records(self) -> list[ShardRecord]:
+        """Return the records of the finished shards, in prompt order.
 
-    def write_part(self, number: int, effects: Mapping[str, np.ndarray], clean: Mapping[str, np.ndarray]) -> None:
-        """Write one part; the effects last, so that their presence says that all of it is there."""
-        write_table(self._part("clean", number), _table(clean, schema.CLEAN))
-        write_table(self._part("effects", number), _table(effects, schema.EFFECTS))
+        Raises:
+            RunError: a record is damaged.
+        """
+        return [read_record(self.path, name) for name in shard_names(self.path)]
 
-    def write_prompts(self, prompts: "pd.DataFrame") -> None:
-        """Write prompts.parquet: the prompts of all parts that are done, with their clean columns."""
-        import pandas as pd
+    def write_part(
+        self, number: int, effects: Mapping[str, Any], prompts: Mapping[str, Any], *, key: str = ""
+    ) -> ShardRecord:
+        """Write one part; its record last, whose presence says that all of it is there.
 
-        done = [
-            _read_part(file, schema.CLEAN).to_pandas() for file in sorted((self.path / "clean").glob("part-*.parquet"))
-        ]
-        if done:
-            merged = prompts.merge(pd.concat(done), on="prompt_id", validate="1:1")
-            merged = merged.sort_values("prompt_id")[schema.PROMPTS.names]
-            write_table(
-                self.path / "prompts.parquet", pa.Table.from_pandas(merged, schema.PROMPTS, preserve_index=False)
-            )
+        Args:
+            number: its place in the order of the prompts.
+            effects: columns of ``schema.EFFECTS``.
+            prompts: columns of ``schema.PROMPTS``, one row a prompt.
+            key: of what defines its numbers, in hexadecimal.
+
+        Raises:
+            StorageError: the disk is full or not writable.
+        """
+        tables = {
+            PROMPTS: make_table(prompts, schema.PROMPTS),
+            EFFECTS: make_table(effects, schema.EFFECTS),
+        }
+        about = {
+            "name": shard_name(number, key),
+            "key": key,
+            "n_prompts": tables[PROMPTS].num_rows,
+            "n_rows": tables[EFFECTS].num_rows,
+        }
+        return write_shard(self.path, about, {folder: table_bytes(table) for folder, table in tables.items()})
+
+    def write_prompts(self) -> None:
+        """Gather prompts.parquet from the parts that are done."""
+        if self._prompt_parts():
+            write_table(self.path / "prompts.parquet", self._gather_prompts())
 
     def update(self, **entries: Any) -> None:
         """Set entries of the manifest."""
-        write_json(self.path / MANIFEST, {**self.manifest, **entries})
+        with manifest_locked(self.path):
+            write_sealed(self.path / MANIFEST, {**self.manifest, **entries})
 
-    def _part(self, folder: str, number: int) -> Path:
-        return self.path / folder / f"part-{number:06d}.parquet"
+    def log(self, event: str, /, **fields: Any) -> None:
+        """Append an event to ``log.jsonl``."""
+        log_event(self.path, event, **fields)
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """Yield the events of ``log.jsonl``, oldest first."""
+        return read_log(self.path)
+
+    def _files(self, folder: str) -> list[Path]:
+        return [self.path / folder / f"{name}.parquet" for name in shard_names(self.path)]
+
+    def _prompt_parts(self) -> list[Path]:
+        return self._files(PROMPTS)
+
+    def _gather_prompts(self) -> pa.Table:
+        return pa.concat_tables([read_part(file, schema.PROMPTS) for file in self._prompt_parts()])
+
+    def _gathered(self, file: Path) -> bool:
+        """Tell whether prompts.parquet has the prompts of all parts; a killed process leaves it behind them."""
+        if not file.exists():
+            return False
+        check_layout(file, schema.PROMPTS)
+        return int(pq.read_metadata(file).num_rows) == sum(record.n_prompts for record in self.records())
 
 
 def open_run(path: str | Path) -> Run:
     """Open a run directory for reading.
 
     Raises:
-        RunError: there is no run, or its manifest is damaged.
+        RunError: there is no run, or its manifest or a part of it is damaged.
     """
     run = Run(Path(path))
-    _read_manifest(run.path)
+    read_manifest(run.path)
+    for record in run.records():
+        check_sizes(run.path, record)
     return run
 
 
-def start_run(
-    path: str | Path, definition: Mapping[str, Any], manifest: Mapping[str, Any], say: Callable[[str], None]
-) -> Run:
-    """Make a run directory, or take up an interrupted one whose definition is the same.
-
-    Args:
-        path: the directory; made if it is not there.
-        definition: all that fixes the effects. A run with another definition is refused.
-        manifest: the other entries.
-        say: is told when an earlier run is taken up.
+def check_name(path: Path) -> None:
+    """Refuse a folder whose name pyarrow could not open.
 
     Raises:
-        RunError: the directory holds something else, or a run with another definition.
-        StorageError: it cannot be written.
+        RunError: the name holds bytes that are no UTF-8.
     """
-    run = Run(Path(path))
-    plain = json.loads(json.dumps(definition))
-    with storing(run.path):
-        entries = list(run.path.iterdir()) if run.path.is_dir() else []
-        if entries and all(entry.name.startswith(UNFINISHED) for entry in entries):
-            remove_unfinished(run.path)  # a start that was killed before its manifest was whole
-        occupied = run.path.exists() and (not run.path.is_dir() or any(run.path.iterdir()))
-    if occupied and not (run.path / MANIFEST).exists():
-        raise RunError(f"--out {run.path} is not empty and holds no run; choose another folder")
-    spent = {}
-    if occupied:
-        _check_same(run, plain)
-        remove_unfinished(run.path)
-        spent = run.manifest.get("timings", {})
-        say(f"taking up the run in {run.path}: {len(run.parts())} parts are there")
-    write_json(run.path / MANIFEST, {"format": FORMAT, "definition": plain, **manifest, "timings": spent})
-    return run
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise RunError(
+            f"--out {str(path)!a}: its name is not UTF-8, which parquet files need; choose another folder"
+        ) from error
 
 
-def _check_same(run: Run, definition: Mapping[str, Any]) -> None:
-    before = run.manifest["definition"]
-    for name in {**definition, **before}:
-        was, now = before.get(name), definition.get(name)
-        if was != now:
-            if isinstance(was, list) and isinstance(now, list) and len(str(was)) > _SHOWN:
-                was, now = ([one for one in mine if one not in other] for mine, other in ((was, now), (now, was)))
-            raise RunError(
-                f"--out {run.path} holds a run with another {name.replace('_', ' ')} ({_shown(was)}, now {_shown(now)}); "
-                "choose another --out, or remove that folder"
-            )
+def read_manifest(path: Path) -> dict[str, Any]:
+    """Read the manifest of a run directory.
 
-
-def _shown(value: Any) -> str:
-    text = (", ".join(map(str, value)) or "none more") if isinstance(value, list) else str(value)
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}…"
-
-
-def _read_manifest(path: Path) -> dict[str, Any]:
+    Raises:
+        RunError: there is none, or it is damaged or not ours.
+    """
+    check_name(path)
     file = path / MANIFEST
-    if not file.is_file():
-        raise RunError(f"{path} is not a run directory: it has no {MANIFEST}")
     try:
-        content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise RunError(f"{file} is damaged: {error}") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT or "definition" not in content:
+        content = read_sealed(file)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise RunError(f"{path} is not a run directory: it has no {MANIFEST}") from error
+    if content.get("format") != FORMAT:
         raise RunError(f"{file} was not written by this program (its format is not {FORMAT!r})")
+    for entry, kinds in _ENTRIES.items():
+        if not isinstance(content.get(entry), dict):
+            raise RunError(f"{file} is damaged: it has no {entry}")
+        for name, kind in kinds.items():
+            if type(content[entry].get(name)) is not kind:
+                raise RunError(f"{file} is damaged: {name} of its {entry} is not a {kind.__name__}")
     return content
-
-
-def _table(columns: Mapping[str, np.ndarray], layout: pa.Schema) -> pa.Table:
-    arrays = []
-    for column in layout:
-        array = pa.array(columns[column.name])
-        if pa.types.is_dictionary(column.type):
-            array = array.cast(pa.string()).dictionary_encode()
-        arrays.append(array.cast(column.type))
-    return pa.Table.from_arrays(arrays, schema=layout)
-
-
-def _read_part(
-    file: Path, layout: pa.Schema, columns: Sequence[str] | None = None, where: ds.Expression | None = None
-) -> pa.Table:
-    _check_part(file, layout)
-    try:
-        return pq.read_table(file, columns=None if columns is None else list(columns), filters=where)
-    except (pa.ArrowException, OSError) as error:
-        raise RunError(f"{file} is damaged: {str(error).splitlines()[0]}") from error
-
-
-def _check_part(file: Path, layout: pa.Schema) -> None:
-    try:
-        found = pq.read_schema(file)
-    except (pa.ArrowException, OSError) as error:
-        raise RunError(f"{file} is damaged or missing: {str(error).splitlines()[0]}") from error
-    if found.names != layout.names:
-        raise RunError(f"{file} was not written by this program: its columns are {', '.join(found.names)[:200]}")

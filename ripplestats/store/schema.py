@@ -3,8 +3,12 @@
 import pyarrow as pa
 
 
-def _column(name: str, kind: pa.DataType, meaning: str) -> pa.Field:
-    return pa.field(name, kind, nullable=False, metadata={"meaning": meaning})
+def _column(name: str, kind: pa.DataType, meaning: str, *, nullable: bool = False) -> pa.Field:
+    return pa.field(name, kind, nullable=nullable, metadata={"meaning": meaning})
+
+
+def _outcome(name: str, kind: pa.DataType, meaning: str) -> pa.Field:
+    return _column(name, kind, f"{meaning}; null where it was not recorded", nullable=True)
 
 
 _NAME = pa.dictionary(pa.int8(), pa.string())
@@ -20,20 +24,10 @@ EFFECTS = pa.schema(
         _column("rate", pa.float64(), "share of neurons asked for, 0 to 1"),
         _column("k", pa.int32(), "floor(rate x neurons): neurons replaced (keep_top: kept)"),
         _column("effective_rate", pa.float64(), "k / neurons"),
-        _column("delta_logit", pa.float32(), "logit of the target, clean - replaced"),
-        _column("delta_logprob", pa.float32(), "log-probability of the target, clean - replaced, nats"),
-        _column("kl", pa.float32(), "KL(clean || replaced) over the vocabulary, nats"),
-        _column("top1_changed", pa.bool_(), "whether another token is now the most likely"),
-    ]
-)
-
-CLEAN = pa.schema(
-    [
-        _column("prompt_id", pa.int32(), "row of prompts.parquet"),
-        _column("clean_logit", pa.float32(), "logit of the target in the unmodified model"),
-        _column("clean_logprob", pa.float32(), "its log-probability, nats"),
-        _column("clean_rank", pa.int32(), "its rank, 1 for the most likely token"),
-        _column("clean_entropy", pa.float32(), "entropy of the prediction, nats"),
+        _outcome("delta_logit", pa.float32(), "logit of the target, clean - replaced"),
+        _outcome("delta_logprob", pa.float32(), "log-probability of the target, clean - replaced, nats"),
+        _outcome("kl", pa.float32(), "KL(clean || replaced) over the vocabulary, nats"),
+        _outcome("top1_changed", pa.bool_(), "whether another token is now the most likely"),
     ]
 )
 
@@ -48,7 +42,10 @@ PROMPTS = pa.schema(
         _column("document_title", pa.string(), "title of the document, if it has one"),
         _column("kind", pa.string(), "category of the prompt, if the corpus names one"),
         _column("target_word", pa.string(), "the whole word, where the target is its first token"),
-        *list(CLEAN)[1:],
+        _column("clean_logit", pa.float32(), "logit of the target in the unmodified model"),
+        _column("clean_logprob", pa.float32(), "its log-probability, nats"),
+        _column("clean_rank", pa.int32(), "its rank, 1 for the most likely token"),
+        _column("clean_entropy", pa.float32(), "entropy of the prediction, nats"),
     ]
 )
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from ripplestats.store.run_directory import Run, start_run
+from ripplestats.store.run_directory import Run
+from ripplestats.store.start import start_run
 
 NEURONS = 1000
 #: Shares of neurons: 0.2 to 90 %, of the seed's fine and coarse grids.
@@ -108,34 +108,24 @@ def synthetic_effects(
     }
 
 
-def synthetic_clean(prompt_ids: Sequence[int]) -> Columns:
-    """The clean columns of the prompts."""
+def synthetic_prompts(prompt_ids: Sequence[int], per_document: int = 1) -> dict[str, Any]:
+    """The columns of the prompt table, with what the unmodified model predicts."""
     ids = np.asarray(prompt_ids, np.int32)
     return {
         "prompt_id": ids,
+        "document_id": ids // per_document,
+        "context": [f"prompt {i} café" for i in ids],
+        "context_ids": [[int(i), int(i) + 1] for i in ids],
+        "target": [f" word{i}" for i in ids],
+        "target_id": (100 + ids).astype(np.int32),
+        "document_title": [f"Title {i // per_document}" for i in ids],
+        "kind": ["" for _ in ids],
+        "target_word": [f"word{i}" for i in ids],
         "clean_logit": (10 + ids / 4).astype(np.float32),
         "clean_logprob": (-1 - ids / 8).astype(np.float32),
         "clean_rank": (1 + ids).astype(np.int32),
         "clean_entropy": (2 + ids / 16).astype(np.float32),
     }
-
-
-def synthetic_prompts(n: int, per_document: int = 1) -> pd.DataFrame:
-    """The prompts as the sweep hands them to the store, without their clean columns."""
-    ids = np.arange(n)
-    return pd.DataFrame(
-        {
-            "prompt_id": ids.astype(np.int32),
-            "document_id": (ids // per_document).astype(np.int32),
-            "context": [f"prompt {i} café" for i in ids],
-            "context_ids": [[int(i), int(i) + 1] for i in ids],
-            "target": [f" word{i}" for i in ids],
-            "target_id": (100 + ids).astype(np.int32),
-            "document_title": [f"Title {i // per_document}" for i in ids],
-            "kind": ["" for _ in ids],
-            "target_word": [f"word{i}" for i in ids],
-        }
-    )
 
 
 def make_run(
@@ -154,6 +144,7 @@ def make_run(
     run = start_run(path, synthetic_definition(prompts=prompts), manifest, lambda _: None)
     for number, start in enumerate(range(0, prompts, 8)):
         ids = range(start, min(start + 8, prompts))
-        run.write_part(number, synthetic_effects(ids, per_document=per_document, **effects), synthetic_clean(ids))
-    run.write_prompts(synthetic_prompts(prompts, per_document))
+        columns = synthetic_effects(ids, per_document=per_document, **effects)
+        run.write_part(number, columns, synthetic_prompts(ids, per_document), key=f"{number:064x}")
+    run.write_prompts()
     return run

@@ -15,9 +15,9 @@ from ripplestats.store.atomic import (
     storing,
     write_atomically,
     write_json,
-    write_table,
     write_text,
 )
+from ripplestats.store.tables import write_table
 
 
 def fail_halfway(error: BaseException) -> Any:

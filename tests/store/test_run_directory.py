@@ -1,6 +1,7 @@
 """Run directories: what is refused, what is taken up, and what comes back."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +11,23 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from ripplestats.errors import RunError
+from ripplestats.errors import RunError, StorageError
 from ripplestats.store import schema
-from ripplestats.store.run_directory import Run, open_run, start_run
+from ripplestats.store.run_directory import Run, open_run
+from ripplestats.store.shards import check_content
+from ripplestats.store.start import start_run
 from tests.store.synthetic_run import (
     make_run,
-    synthetic_clean,
     synthetic_definition,
     synthetic_effects,
     synthetic_manifest,
     synthetic_prompts,
 )
+
+#: Columns that may be without a value.
+OUTCOMES = {"delta_logit", "delta_logprob", "kl", "top1_changed"}
+#: The second shard of a synthetic run.
+PART = f"part-000001-{1:064x}"[:24]
 
 
 def start(path: Path, said: list[str] | None = None, **changes: Any) -> Run:
@@ -74,9 +81,9 @@ def test_columns_have_the_types_of_the_contract(run: Run) -> None:
 
 
 def test_every_column_says_what_it_means() -> None:
-    for layout in (schema.EFFECTS, schema.CLEAN, schema.PROMPTS):
+    for layout in (schema.EFFECTS, schema.PROMPTS):
         assert all(column.metadata[b"meaning"] for column in layout)
-        assert not any(column.nullable for column in layout)
+        assert {column.name for column in layout if column.nullable} <= OUTCOMES
 
 
 def test_some_columns_and_rows_can_be_asked_for(run: Run) -> None:
@@ -97,58 +104,73 @@ def test_columns_may_be_asked_for_by_any_sequence_and_one_part_at_a_time(run: Ru
 def test_prompts_come_back_with_their_clean_columns(run: Run) -> None:
     frame = run.prompts()
     assert list(frame.columns) == schema.PROMPTS.names
-    assert frame["context"].iloc[3] == "prompt 3 café"
     assert [list(ids) for ids in frame["context_ids"].iloc[:2]] == [[0, 1], [1, 2]]
-    for name, values in synthetic_clean(range(12)).items():
-        np.testing.assert_array_equal(frame[name], values, err_msg=name)
+    columns = synthetic_prompts(range(12), 2)
+    for name in columns.keys() - {"context_ids"}:
+        np.testing.assert_array_equal(frame[name], columns[name], err_msg=name)
 
 
 def test_only_prompts_of_finished_parts_are_written(tmp_path: Path) -> None:
     run = start(tmp_path / "run")
-    run.write_prompts(synthetic_prompts(12))
+    run.write_prompts()
     assert not (run.path / "prompts.parquet").exists()
-    run.write_part(1, synthetic_effects(range(8, 12)), synthetic_clean(range(8, 12)))
-    run.write_part(0, synthetic_effects(range(3)), synthetic_clean(range(3)))
-    run.write_prompts(synthetic_prompts(12))
+    run.write_part(1, synthetic_effects(range(8, 12)), synthetic_prompts(range(8, 12)))
+    run.write_part(0, synthetic_effects(range(3)), synthetic_prompts(range(3)))
+    run.write_prompts()
     assert list(run.prompts()["prompt_id"]) == [0, 1, 2, 8, 9, 10, 11]
+
+
+def test_prompts_of_parts_that_a_killed_process_did_not_gather_are_there(tmp_path: Path) -> None:
+    run = start(tmp_path / "run")
+    run.write_part(0, synthetic_effects(range(3)), synthetic_prompts(range(3)))
+    assert list(run.prompts()["prompt_id"]) == [0, 1, 2]
+    run.write_prompts()
+    run.write_part(1, synthetic_effects([3]), synthetic_prompts([3]))
+    assert list(run.prompts()["prompt_id"]) == [0, 1, 2, 3]
 
 
 def test_parts_come_in_the_order_of_the_prompts_whatever_order_they_were_written_in(tmp_path: Path) -> None:
     run = start(tmp_path / "run")
-    for number in (1, 0):
-        run.write_part(number, synthetic_effects([number]), synthetic_clean([number]))
-    assert [path.name for path in run.parts()] == ["part-000000.parquet", "part-000001.parquet"]
+    for number, key in ((1, "0" * 64), (0, "f" * 64)):
+        run.write_part(number, synthetic_effects([number]), synthetic_prompts([number]), key=key)
+    assert [path.name for path in run.parts()] == [
+        "part-000000-ffffffffffff.parquet",
+        "part-000001-000000000000.parquet",
+    ]
+    assert [record.number for record in run.records()] == [0, 1]
     assert run.effects()["prompt_id"].is_monotonic_increasing
 
 
-def test_a_part_is_done_when_it_is_there_whole_with_its_clean_columns(tmp_path: Path) -> None:
+def test_a_part_is_there_when_its_record_is_and_the_record_is_written_last(tmp_path: Path) -> None:
     run = start(tmp_path / "run")
-    effects = synthetic_effects([0, 1])
-    n_rows = len(effects["k"])
-    assert not run.part_done(0, n_rows)
-    run.write_part(0, effects, synthetic_clean([0, 1]))
-    assert run.part_done(0, n_rows)
-    assert not run.part_done(0, n_rows + 1)
-    assert not run.part_done(1, n_rows)
-    (run.path / "clean" / "part-000000.parquet").unlink()
-    assert not run.part_done(0, n_rows)
-
-
-def test_effects_are_written_after_the_clean_columns(tmp_path: Path) -> None:
-    run = start(tmp_path / "run")
-    with pytest.raises(KeyError):
-        run.write_part(0, {}, synthetic_clean([0]))
-    assert [path.parent.name for path in run.path.rglob("*.parquet")] == ["clean"]
-    with pytest.raises(KeyError):
-        run.write_part(1, synthetic_effects([1]), {})
+    effects = synthetic_effects([0])
+    with pytest.raises(KeyError, match="layer"):
+        run.write_part(0, {name: effects[name] for name in effects.keys() - {"layer"}}, synthetic_prompts([0]))
+    (run.path / "shards").write_text("in the way of the record")
+    with pytest.raises(StorageError):
+        run.write_part(0, synthetic_effects([0]), synthetic_prompts([0]))
+    (run.path / "shards").unlink()
+    (run.path / "shards").mkdir()
+    assert sorted(path.parent.name for path in run.path.rglob("*.parquet")) == ["effects", "prompts"]
     assert run.parts() == []
+    run.write_part(0, synthetic_effects([0]), synthetic_prompts([0]))
+    assert len(run.parts()) == 1
+
+
+def test_a_run_from_before_shards_had_records_can_be_read(tmp_path: Path, run: Run) -> None:
+    copy = Path(shutil.copytree(run.path, tmp_path / "copy"))
+    shutil.rmtree(copy / "shards")
+    shutil.rmtree(copy / "prompts")
+    old = open_run(copy)
+    pd.testing.assert_frame_equal(old.effects(), run.effects())
+    pd.testing.assert_frame_equal(old.prompts(), run.prompts())
 
 
 def test_numbers_that_do_not_fit_their_column_are_not_stored(tmp_path: Path) -> None:
     run = start(tmp_path / "run")
     effects = synthetic_effects([0])
     with pytest.raises(ValueError, match="70000"):
-        run.write_part(0, {**effects, "layer": np.full(len(effects["k"]), 70_000)}, synthetic_clean([0]))
+        run.write_part(0, {**effects, "layer": np.full(len(effects["k"]), 70_000)}, synthetic_prompts([0]))
     assert run.parts() == []
 
 
@@ -179,7 +201,7 @@ def test_completeness_is_what_the_manifest_says(tmp_path: Path) -> None:
 
 def test_the_same_definition_is_taken_up_with_its_parts_and_its_time(tmp_path: Path) -> None:
     run = start(tmp_path / "run")
-    run.write_part(0, synthetic_effects([0]), synthetic_clean([0]))
+    run.write_part(0, synthetic_effects([0]), synthetic_prompts([0]))
     run.update(timings={"sweep_s": 12.5})
     scratch = run.path / "effects" / ".unfinished-1-part-000001.parquet"
     scratch.write_text("half")
@@ -196,9 +218,9 @@ def test_the_same_definition_is_taken_up_with_its_parts_and_its_time(tmp_path: P
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"seed": 5}, r"another seed \(0, now 5\)"),
-        ({"arms": ["top"]}, r"another arms \(top, random, now top\)"),
-        ({"weights_sha256": "ab"}, r"another weights sha256 \(None, now ab\)"),
+        ({"seed": 5}, r"another seed \(0, now 5\): it draws the prompts, the random neurons and the donors"),
+        ({"arms": ["top"]}, r"another arms \(top, random, now top\): every prompt gets the same arms"),
+        ({"weights_sha256": "ab"}, r"another weights sha256 \(None, now ab\): these are other weights"),
     ],
 )
 def test_another_definition_is_refused_and_what_changed_is_named(
@@ -206,7 +228,7 @@ def test_another_definition_is_refused_and_what_changed_is_named(
 ) -> None:
     run = start(tmp_path / "run")
     before = files_of(run.path)
-    with pytest.raises(RunError, match=f"{said}; choose another --out, or remove that folder"):
+    with pytest.raises(RunError, match=f"{said}.*; choose another --out, or remove that folder"):
         start(tmp_path / "run", **change)
     assert files_of(run.path) == before
 
@@ -264,6 +286,13 @@ def test_a_damaged_manifest_is_named(tmp_path: Path, run: Run, content: bytes) -
         open_run(copy.path)
 
 
+def test_a_manifest_in_which_a_letter_was_changed_is_named(tmp_path: Path, run: Run) -> None:
+    content = (run.path / "manifest.json").read_bytes()
+    copy = damaged(run, tmp_path / "copy", "manifest.json", content.replace(b"synthetic-model", b"synthetic-modem", 1))
+    with pytest.raises(RunError, match=r"manifest\.json is damaged: its checksum is not that of its content"):
+        open_run(copy.path)
+
+
 @pytest.mark.parametrize("missing", ["run", "manifest"])
 def test_a_place_without_a_run_is_named(tmp_path: Path, missing: str) -> None:
     path = tmp_path if missing == "manifest" else tmp_path / "absent"
@@ -284,26 +313,18 @@ def overwritten(whole: bytes) -> bytes:
 @pytest.mark.parametrize(
     "damage", [lambda _: b"", lambda _: b"text", cut, overwritten], ids=["empty", "text", "cut", "noise"]
 )
-def test_damaged_effects_are_named(tmp_path: Path, run: Run, damage: Any) -> None:
-    name = "effects/part-000001.parquet"
+@pytest.mark.parametrize("folder", ["effects", "prompts"])
+def test_damaged_parts_are_named(tmp_path: Path, run: Run, damage: Any, folder: str) -> None:
+    name = f"{folder}/{PART}.parquet"
     copy = damaged(run, tmp_path / "copy", name, damage((run.path / name).read_bytes()))
-    with pytest.raises(RunError, match=r"part-000001\.parquet is damaged"):
-        copy.effects()
-
-
-@pytest.mark.parametrize("damage", [lambda _: b"", cut], ids=["empty", "cut"])
-def test_a_damaged_part_is_named_when_a_run_is_taken_up(tmp_path: Path, run: Run, damage: Any) -> None:
-    name = "effects/part-000001.parquet"
-    copy = damaged(run, tmp_path / "copy", name, damage((run.path / name).read_bytes()))
-    with pytest.raises(RunError, match=r"part-000001\.parquet is damaged"):
-        copy.part_done(1, 1)
-
-
-def test_damaged_clean_columns_are_named(tmp_path: Path, run: Run) -> None:
-    name = "clean/part-000001.parquet"
-    copy = damaged(run, tmp_path / "copy", name, cut((run.path / name).read_bytes()))
-    with pytest.raises(RunError, match=r"clean/part-000001\.parquet is damaged"):
-        copy.write_prompts(synthetic_prompts(12, 2))
+    (copy.path / "prompts.parquet").unlink()
+    with pytest.raises(RunError, match=rf"{name} is damaged"):
+        copy.effects() if folder == "effects" else copy.prompts()
+    with pytest.raises(RunError, match=rf"{name} is damaged.*; the command that made the run does this part anew"):
+        check_content(copy.path, copy.records()[1])
+    if damage is not overwritten:
+        with pytest.raises(RunError, match=rf"{name} is damaged"):
+            open_run(copy.path)
 
 
 def test_damaged_prompts_are_named(tmp_path: Path, run: Run) -> None:
@@ -313,11 +334,9 @@ def test_damaged_prompts_are_named(tmp_path: Path, run: Run) -> None:
 
 
 def test_a_table_with_other_columns_is_refused(tmp_path: Path, run: Run) -> None:
-    other = (run.path / "clean" / "part-000001.parquet").read_bytes()
-    copy = damaged(run, tmp_path / "copy", "effects/part-000001.parquet", other)
-    with pytest.raises(
-        RunError, match=r"part-000001\.parquet was not written by this program: its columns are prompt_id"
-    ):
+    other = (run.path / "prompts" / f"{PART}.parquet").read_bytes()
+    copy = damaged(run, tmp_path / "copy", f"effects/{PART}.parquet", other)
+    with pytest.raises(RunError, match=rf"{PART}\.parquet was not written by this program: its columns are prompt_id"):
         copy.effects()
 
 
@@ -349,9 +368,11 @@ def test_damaged_estimates_are_named(tmp_path: Path, content: bytes) -> None:
 
 
 def test_the_manifest_is_json_that_other_programs_read(run: Run) -> None:
-    assert json.loads((run.path / "manifest.json").read_text(encoding="utf-8")) == run.manifest
+    content = json.loads((run.path / "manifest.json").read_text(encoding="utf-8"))
+    assert len(content.pop("sha256")) == 64
+    assert content == run.manifest
 
 
 def test_the_parquet_files_carry_the_meaning_of_their_columns(run: Run) -> None:
     column = pq.read_schema(run.parts()[0]).field("delta_logprob")
-    assert column.metadata[b"meaning"] == b"log-probability of the target, clean - replaced, nats"
+    assert column.metadata[b"meaning"].startswith(b"log-probability of the target, clean - replaced, nats")

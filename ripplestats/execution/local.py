@@ -1,0 +1,89 @@
+"""Do the shards of a run that are missing, one after the other, in this process."""
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
+
+from ripplestats.execution.ledger import Ledger, take_stock
+from ripplestats.execution.shards import Shard, make_shards
+from ripplestats.execution.writer import BackgroundWriter, background_writer
+from ripplestats.rendering.progress import progress
+
+if TYPE_CHECKING:
+    from ripplestats.store.run_directory import Run
+    from ripplestats.sweeps.runner import Columns, Sweep
+
+Engine = Literal["onepass", "hooks"]
+
+
+def run_shards(
+    run: "Run",
+    job: "Sweep",
+    engine: Engine,
+    *,
+    stop: "Callable[[Run], bool] | None" = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Compute and write the shards that are missing, in prompt order; whatever happens, the manifest says what is there.
+
+    A shard is written while the next is computed. A kill loses the shard that is being computed, and the one before it
+    only if it comes while that is being written: the next shard's first batch waits for its files.
+
+    Args:
+        run: the run directory, which the caller has locked.
+        job: the sweep.
+        engine: as ``Sweep.checked`` chose it.
+        stop: is asked after each shard, once it and all before it are written, whether that is enough. It must look
+            at nothing but the run's finished prompts, so that a run that is taken up stops where it would have.
+        say: is told in one line of a damaged shard.
+
+    Raises:
+        RunError: the directory holds shards of another run.
+        StorageError: the disk is full or not writable; finished shards are kept.
+    """
+    ledger = take_stock(run, make_shards(job, run.manifest.get("grown_from", ())), say)
+    try:
+        _run_missing(ledger, job, engine, stop)
+    except BaseException as error:
+        ledger.interrupted(error)
+        raise
+    ledger.finished()
+
+
+def compute_shard(
+    job: "Sweep", shard: Shard, engine: Engine, tell: Callable[[int], None] = lambda _: None
+) -> "tuple[Columns, dict[str, Any]]":
+    """Compute a shard: the columns of its effects and of its prompts, as ``Run.write_part`` takes them."""
+    effects, clean = job.run(shard.rows, engine, tell)
+    frame = job.prompts[shard.rows].to_frame()
+    return effects, {**{name: frame[name] for name in frame.columns}, **clean}
+
+
+def _run_missing(ledger: Ledger, job: "Sweep", engine: Engine, stop: "Callable[[Run], bool] | None") -> None:
+    """Compute what is missing until nothing is, or until ``stop`` says that it is enough."""
+    with (
+        progress(ledger.n_prompts, "prompts", ledger.prompts_done) as tell,
+        background_writer() as writer,
+    ):
+        if stop is not None and ledger.asks(stop):
+            return
+        for shard in ledger.missing():
+            _one_shard(ledger, job, shard, engine, tell, writer)
+            if stop is not None:
+                # Waiting here costs the time of a write; a shard too many would have to be thrown away.
+                writer.wait()
+                if ledger.asks(stop):
+                    return
+
+
+def _one_shard(
+    ledger: Ledger, job: "Sweep", shard: Shard, engine: Engine, tell: Callable[[int], None], writer: BackgroundWriter
+) -> None:
+    started = time.monotonic()
+
+    def batch_done(count: int) -> None:
+        writer.wait()
+        tell(count)
+
+    effects, prompts = compute_shard(job, shard, engine, batch_done)
+    writer.write(ledger.commit, shard, effects, prompts, time.monotonic() - started)
