@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from tests.hub_uploads import Uploads
+
 #: A fault that closes the connection without an answer.
 HANG_UP = 0
 #: The one commit of every repository.
@@ -45,6 +47,8 @@ class Hub:
     fault: Callable[[str, str, int], int | None] = lambda _method, _path, _first: None
     requests: list[Request] = field(default_factory=list)
     url: str = ""
+    #: Takes what is pushed; without it nothing can be.
+    uploads: Uploads | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def note(self, method: str, path: str, status: int) -> Request:
@@ -89,6 +93,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self._answer()
 
+    def do_PUT(self) -> None:
+        self._answer()
+
     def _answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         parts = urlsplit(self.path)
@@ -102,12 +109,19 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(status, b"told to fail")
         elif path == "":
             self._send(200, b"hub")
+        elif (pushed := self._pushed(path, body)) is not None:
+            self._send(pushed[0], json.dumps(pushed[1]).encode(), {"Content-Type": "application/json"})
         elif path.startswith(("api/models/", "api/datasets/")):
             _, kind, rest = path.split("/", 2)
             self._api(kind, rest, parse_qs(parts.query), body)
         else:
             kind = "datasets" if path.startswith("datasets/") else "models"
             self._file(kind, path.removeprefix("datasets/"))
+
+    def _pushed(self, path: str, body: bytes) -> tuple[int, Any] | None:
+        if self.hub.uploads is None:
+            return None
+        return self.hub.uploads.answer(self.hub.url, self.command, path, self.headers, body)
 
     def _api(self, kind: str, rest: str, query: Mapping[str, list[str]], body: bytes) -> None:
         found = self.hub.repository(kind, rest)

@@ -1,7 +1,7 @@
 """Rows of a run's effects → curves: which rows of a prompt make which dose of which layer."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ ALL_LAYERS = "all"
 #: What names a row of a prompt.
 KEYS = ["arm", "replacement", "site", "layer", "rate"]
 LAYOUT_COLUMNS = [*KEYS, "effective_rate"]
-_NAMES = KEYS[:3]
+NAMES = KEYS[:3]
 
 
 class Cell(NamedTuple):
@@ -52,12 +52,25 @@ class CurveLayout:
         return [number for number, layer in enumerate(self.layers) if layer != 0]
 
     def curves(self, rows: Floats) -> Floats:
-        """Return prompts' rows (prompts × rows) as curves: prompts × groups × doses."""
-        starts = np.concatenate([[0], self.counts.cumsum()[:-1]]).astype(int)
-        curves: Floats = np.add.reduceat(rows[:, self.numbers], starts, axis=2) / self.counts
-        if not self._later:
-            return curves
-        return np.concatenate([curves[:, self._later].mean(axis=1, keepdims=True), curves], axis=1)
+        """Return prompts' rows (prompts × rows, of any type of number) as curves: prompts × groups × doses."""
+        later, alone = self._later, len(self.x) == self.numbers.shape[1]
+        curves = np.empty((len(rows), len(self.layers) + bool(later), len(self.x)))
+        of_layers = curves[:, bool(later) :]
+        if alone:
+            of_layers[...] = self._by_layer(rows)
+        else:
+            starts = np.concatenate([[0], self.counts.cumsum()[:-1]]).astype(int)
+            of_layers[...] = np.add.reduceat(self._by_layer(rows).astype(np.float64), starts, axis=2) / self.counts
+        if later:  # layers are sorted, so that those but block 0 are the last
+            of_layers[:, later[0] :].mean(axis=1, out=curves[:, 0])
+        return curves
+
+    def _by_layer(self, rows: NDArray[Any]) -> NDArray[Any]:
+        """Return rows as prompts × layers × rates: a view, which copies nothing, where they lie in this order."""
+        first, shape = self.numbers[0, 0], self.numbers.shape
+        if (self.numbers.ravel() == first + np.arange(self.numbers.size)).all():
+            return rows[:, first : first + self.numbers.size].reshape(len(rows), *shape)
+        return rows[:, self.numbers]
 
 
 def curve_layouts(keys: "pd.DataFrame") -> dict[tuple[str, str, str], CurveLayout]:
@@ -67,7 +80,7 @@ def curve_layouts(keys: "pd.DataFrame") -> dict[tuple[str, str, str], CurveLayou
         RunError: layers differ in their rates.
     """
     found = {}
-    for (arm, replacement, site), rows in keys.groupby(_NAMES, observed=True, sort=False):
+    for (arm, replacement, site), rows in keys.groupby(NAMES, observed=True, sort=False):
         layers = tuple(int(layer) for layer in np.unique(rows["layer"]))
         numbers = rows.sort_values(["layer", "effective_rate", "rate"]).index.to_numpy().reshape(len(layers), -1)
         doses = keys["effective_rate"].to_numpy()[numbers]
@@ -76,32 +89,3 @@ def curve_layouts(keys: "pd.DataFrame") -> dict[tuple[str, str, str], CurveLayou
         x, counts = np.unique(doses[0], return_counts=True)
         found[str(arm), str(replacement), str(site)] = CurveLayout(layers, x, counts.astype(np.float64), numbers)
     return found
-
-
-def by_prompt(frame: "pd.DataFrame", where: object) -> tuple["pd.DataFrame", int]:
-    """Return the rows prompt by prompt, each prompt's in one order (a sweep writes them so), and the number of prompts.
-
-    Raises:
-        RunError: prompts differ in their number of rows.
-    """
-    n_prompts = frame["prompt_id"].nunique()
-    if len(frame) % n_prompts:
-        raise RunError(f"{where}: its prompts differ in their number of rows")
-    ids = frame["prompt_id"].to_numpy().reshape(n_prompts, -1)
-    if not (ids == ids[:, :1]).all():
-        frame = frame.sort_values(["prompt_id", *KEYS], ignore_index=True)
-    return frame, n_prompts
-
-
-def check_rows(frame: "pd.DataFrame", keys: "pd.DataFrame", where: object) -> None:
-    """Refuse rows, prompt by prompt, that are not those of ``keys`` for every prompt.
-
-    Raises:
-        RunError: prompts differ in what was done to them.
-    """
-    for name in keys:
-        column, first = frame[name], keys[name]
-        if name in _NAMES:
-            column, first = column.cat.set_categories(first.cat.categories).cat.codes, first.cat.codes
-        if not (column.to_numpy().reshape(-1, len(keys)) == first.to_numpy()).all():
-            raise RunError(f"{where}: its prompts differ in {name}, so that the run is not balanced")

@@ -85,11 +85,11 @@ def cross_products(values: Floats, documents: NDArray[np.generic]) -> CrossProdu
     sizes, place = np.unique(size, return_inverse=True)
     chosen = [means[place == one] for one in range(len(sizes))]
     return CrossProducts(
-        within=_products(deviations),
+        within=summed_products(deviations),
         sizes=sizes.astype(np.float64),
         counts=np.bincount(place).astype(np.float64),
         sums=np.stack([one.sum(axis=0) for one in chosen]),
-        between=np.stack([_products(one) for one in chosen]),
+        between=np.stack([summed_products(one) for one in chosen]),
     )
 
 
@@ -98,7 +98,8 @@ def with_layer_mean(values: Floats) -> Floats:
     return np.concatenate([values.mean(axis=1, keepdims=True), values], axis=1)
 
 
-def _products(values: Floats) -> Floats:
+def summed_products(values: Floats) -> Floats:
+    """Return Σ over prompts of curve · curve′ (groups × doses × doses) of curves (prompts × groups × doses)."""
     by_group = values.transpose(1, 2, 0)
     products: Floats = by_group @ by_group.transpose(0, 2, 1)
     return products

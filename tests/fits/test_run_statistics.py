@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from ripplestats.errors import RunError
@@ -11,6 +12,7 @@ from ripplestats.fits.curves import document_curves
 from ripplestats.fits.products import cross_products
 from ripplestats.fits.run_statistics import METRICS, run_statistics
 from ripplestats.store.run_directory import Run
+from ripplestats.store.start import start_run
 from tests.store.synthetic_run import make_run
 
 FIELDS = ("within", "sizes", "counts", "sums", "between")
@@ -64,12 +66,32 @@ def test_many_documents_are_resampled_in_random_groups_with_the_same_means(run: 
         np.testing.assert_allclose(getattr(grouped.products, name), getattr(exact.products, name), rtol=1e-12)
 
 
-def test_the_order_of_a_parts_rows_does_not_matter(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("chosen", [(0, 1, 2), (1,)])
+def test_the_order_of_a_parts_rows_does_not_matter(
+    run: Run, monkeypatch: pytest.MonkeyPatch, chosen: tuple[int, ...]
+) -> None:
     expected = run_statistics(run, ["kl"])
-    part = Run.part
-    monkeypatch.setattr(Run, "part", lambda *args: part(*args).sample(frac=1, random_state=1, ignore_index=True))
+    shuffled, part_table = [run.parts()[number] for number in chosen], Run.part_table
+
+    def in_disorder(self: Run, file: Path, columns: list[str]) -> pa.Table:
+        table = part_table(self, file, columns)
+        return table.take(np.random.default_rng(1).permutation(len(table))) if file in shuffled else table
+
+    monkeypatch.setattr(Run, "part_table", in_disorder)
     for cell, one in run_statistics(run, ["kl"]).items():
         np.testing.assert_allclose(one.curves.values, expected[cell].curves.values, rtol=1e-12)
+        np.testing.assert_allclose(one.products.within, expected[cell].products.within, rtol=1e-9, atol=1e-12)
+
+
+def test_neither_threads_nor_the_room_for_a_part_change_a_bit(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 3)
+    several = run_statistics(run)
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    monkeypatch.setattr("ripplestats.fits.part_rows._MOST_ROWS", 1)
+    for cell, one in run_statistics(run).items():
+        np.testing.assert_array_equal(one.curves.values, several[cell].curves.values)
+        for name in FIELDS:
+            np.testing.assert_array_equal(getattr(one.products, name), getattr(several[cell].products, name))
 
 
 def test_two_rates_of_the_same_dose_count_twice_in_the_curve_and_are_averaged(tmp_path: Path) -> None:
@@ -83,17 +105,38 @@ def test_two_rates_of_the_same_dose_count_twice_in_the_curve_and_are_averaged(tm
 
 
 def test_a_run_whose_prompts_differ_in_their_rows_is_refused(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    part = Run.part
+    part_table = Run.part_table
 
-    def damaged(self: Run, number: int, columns: list[str]) -> object:
-        frame = part(self, number, columns)
-        return frame.assign(rate=np.arange(len(frame))) if "rate" in frame else frame
+    def damaged(self: Run, file: Path, columns: list[str]) -> pa.Table:
+        table = part_table(self, file, columns)
+        if "rate" not in columns:
+            return table
+        return table.set_column(columns.index("rate"), "rate", pa.array(np.arange(len(table), dtype=np.float64)))
 
-    monkeypatch.setattr(Run, "part", damaged)
+    monkeypatch.setattr(Run, "part_table", damaged)
     with pytest.raises(RunError, match="differ in rate"):
+        run_statistics(run)
+
+
+def test_prompts_with_more_rows_than_others_are_refused(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    part_table, last = Run.part_table, run.parts()[-1]
+
+    def cut(self: Run, file: Path, columns: list[str]) -> pa.Table:
+        table = part_table(self, file, columns)
+        return table.slice(5) if file == last else table
+
+    monkeypatch.setattr(Run, "part_table", cut)
+    with pytest.raises(RunError, match=f"{last.name}: its prompts differ in their number of rows"):
         run_statistics(run)
 
 
 def test_a_run_without_effects_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no effects"):
-        run_statistics(Run(tmp_path))
+        run_statistics(
+            start_run(
+                tmp_path / "run",
+                {},
+                {"completeness": {"complete": False, "prompts_done": 0, "prompts": 0}},
+                lambda _: None,
+            )
+        )
