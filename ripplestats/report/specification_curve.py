@@ -149,13 +149,21 @@ def specification_table(curve: SpecificationCurve, manifest: dict[str, Any]) -> 
         "lowest and highest.",
         "Below: the share of the specifications whose own interval lies below 10 % as a whole. Neurons replaced: "
         f"{ARM_NAMES.get(main, main)}, except where others are named. Undefined: {' and '.join(undefined)}.",
-        "Thirds are of the blocks but the first. On the logarithmic scale the break is fitted to the logarithm of the "
+        f"{_run_blocks(manifest)}Thirds are of the blocks but the first. On the logarithmic scale the break is fitted to the logarithm of the "
         "rate. Method: Simonsohn, Simmons and Nelson (2020).",
         details(manifest, (curve.n_prompts, curve.n_documents)),
     )
     caption = f"Specification curve of threshold rate and core fraction. {provenance(manifest)}."
     frame = pd.DataFrame(list(_table_rows(curve, main)))
     return latex_table(frame, caption=caption, label="tab:specification-curve", notes=notes)
+
+
+def _run_blocks(manifest: dict[str, Any]) -> str:
+    """Say which blocks were run, where that is not all of them."""
+    layers = manifest.get("definition", {}).get("layers", ())
+    if len(layers) in (0, manifest["model"].get("n_layers")):
+        return ""
+    return f"Of blocks only {', '.join(map(str, layers))} were run. "
 
 
 def _table_rows(curve: SpecificationCurve, main: str) -> Iterator[dict[str, object]]:

@@ -120,7 +120,7 @@ def test_a_run_that_is_not_complete_counts_prompts_and_documents_that_are_done(t
 def test_a_run_of_the_first_block_claims_nothing_of_the_others(tmp_path: Path) -> None:
     made = finished(tmp_path / "run", arms=("random",), layers=(0,))
     text = summarise(made.run, made.estimates, made.claims)
-    assert "Threshold: only the first block was swept." in text
+    assert "Only the first block was swept. Its threshold: " in text
     assert "other blocks" not in text
     assert "First block: " in text
 

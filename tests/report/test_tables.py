@@ -11,8 +11,9 @@ import pytest
 from ripplestats.fits.run_estimates import INVERTED, RESAMPLED
 from ripplestats.fits.run_models import CROSSED, MIXED, POPULATION
 from ripplestats.report.tables import write_tables
-from ripplestats.store.run_directory import Run, start_run
+from ripplestats.store.run_directory import Run
 from ripplestats.store.schema import CLAIM_COLUMNS, ESTIMATES
+from ripplestats.store.start import start_run
 from tests.rendering.tex import compile_tex, needs_pdflatex, text_of
 from tests.report.conftest import EVIL, Finished, finished
 from tests.store.synthetic_run import synthetic_definition, synthetic_manifest

@@ -1,0 +1,71 @@
+"""Every claim is said in words, with its number, margin and unit."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ripplestats.fits.curve_layout import Cell
+from ripplestats.hypotheses.claims import CLAIMS, INSENSITIVITY, SENSITIVITY_ANALYSES, THRESHOLD, UNDEFINED
+from ripplestats.report.page.verdicts import key_figures, verdicts
+from tests.report.page.runs import Analysed
+
+
+def claim_rows(name: str, *layers: str, estimate: float = 0.0414) -> pd.DataFrame:
+    row = {"claim": name, "null": "the null", "p_adjusted": 0.01, "estimate": estimate, "decision": "supported"}
+    limits = {"conf_low": estimate - 0.01, "conf_high": estimate + 0.02, "margin": CLAIMS[name].margin}
+    return pd.DataFrame([{**row, **limits, "layer": layer} for layer in layers])
+
+
+@pytest.mark.parametrize("name", list(CLAIMS))
+def test_every_claim_has_a_statement_of_its_own(name: str) -> None:
+    (found,) = verdicts(claim_rows(name, "all"), "nats")
+    assert found.number == name[0]
+    assert found.statement.endswith(".")
+    assert found.statement.lower() != f"{name[2:]}.".lower()
+
+
+def test_shares_are_in_percent_and_effects_in_their_unit() -> None:
+    (share,) = verdicts(claim_rows(THRESHOLD, "all"), "nats")
+    assert share.finding.endswith("4.1 [3.1, 6.1] %. The margin set beforehand: 10 %.")
+    (effect,) = verdicts(claim_rows(INSENSITIVITY, "all", estimate=-0.0121), "nats")
+    assert effect.finding.endswith("−0.012 [−0.022, 0.008] nats. The margin set beforehand: 0.05 nats.")
+    (logit,) = verdicts(claim_rows(INSENSITIVITY, "all"), "logits")
+    assert "logits" in logit.finding
+    assert "nats" not in logit.finding
+    assert "log-probability" not in logit.finding
+
+
+def test_the_tally_is_that_of_the_single_blocks() -> None:
+    rows = claim_rows(THRESHOLD, "all", "0", "1", "2")
+    rows["decision"] = ["supported", "refuted", "undecided", "undecided"]
+    (found,) = verdicts(rows, "nats")
+    assert found.decision == "supported"
+    assert found.tally == (("supported", 0), ("refuted", 1), ("undecided", 2))
+    assert [one.block for one in found.blocks] == ["0", "1", "2"]
+
+
+def test_what_is_undefined_says_so_and_gives_no_number() -> None:
+    rows = claim_rows(THRESHOLD, "all", estimate=np.nan)
+    assert verdicts(rows, "nats")[0].finding == "Undefined."
+    (found,) = verdicts(rows.assign(null=f"the null{UNDEFINED}it was not recorded)"), "nats")
+    assert found.finding == "Undefined: it was not recorded."
+
+
+def test_sensitivity_analyses_are_no_verdicts() -> None:
+    rows = claim_rows(THRESHOLD, "all").assign(claim=next(iter(SENSITIVITY_ANALYSES)), decision="")
+    assert verdicts(rows, "nats") == []
+
+
+def test_key_figures_are_those_of_the_estimates(hostile: Analysed) -> None:
+    main = Cell("top", "median", "pre", "delta_logprob")
+    found = {one.name: one for one in key_figures(hostile.estimates, main, "nats", "all blocks but the first")}
+    rows = hostile.estimates
+    rows = rows[(rows["quantity"] == "plateau") & (rows["metric"] == "delta_logprob") & (rows["layer"] == "all")]
+    rows = rows[rows["method"] == "inverted t test over documents"].set_index("arm")
+    assert len(found) == 5
+    assert (
+        found["Plateau (10 to 90 %), mean over all blocks but the first"].value
+        == f"{rows.loc['top', 'estimate']:.3f} nats"
+    )
+    assert found["Plateau with as many random neurons"].value == f"{rows.loc['random', 'estimate']:.3f} nats"
+    assert found["Plateau of the first block"].interval.startswith("95 % interval ")
