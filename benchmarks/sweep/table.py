@@ -1,0 +1,82 @@
+"""The results as a table to read in a terminal."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmarks.sweep.comparison import TITLES, Row, in_order
+
+_HEADINGS = (
+    "tokens", "engine", "s/prompt", "× ours", "difference", "MB beyond weights", "cells timed", "TFLOP/prompt",
+    "GFLOP/s", "of peak",
+)  # fmt: skip
+
+
+def results_table(results: Mapping[str, Any]) -> str:
+    """Return all models' tables, then what was measured besides."""
+    parts = []
+    for model in results["models"].values():
+        peak = model["matrix_peak"] / 1e9
+        parts.append(
+            f"{model['title']}: {model['layers']} blocks × {model['doses']} rates; matrix peak {peak:.0f} GFLOP/s"
+        )
+        parts.append(columns([_HEADINGS, *(_line(row) for row in in_order(model["rows"]))]))
+        parts += [f"  {TITLES.get(name, name)} did not run: {why}" for name, why in model["errors"].items()]
+        parts.append("")
+    return "\n".join([*parts, *_besides(results)])
+
+
+def columns(lines: Sequence[Sequence[str]]) -> str:
+    """Set lines of words in columns: the second to the left (names), the others to the right."""
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    return "\n".join(
+        "  ".join(
+            word.ljust(width) if i == 1 else word.rjust(width)
+            for i, (word, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
+
+
+def _line(row: Row) -> tuple[str, ...]:
+    ours = "share_of_matrix_peak" in row
+    timed = "all" if row["cells_timed"] == row["cells"] else f"{row['cells_timed']} of {row['cells']}"
+    return (
+        str(row["context"]),
+        TITLES.get(row["engine"], row["engine"]),
+        f"{row['seconds_per_prompt']:.3g}",
+        f"{row['times_ours']:.3g}",
+        f"{row['largest_difference']:.1e}",
+        f"{row['beyond_weights_bytes'] / 1e6:.0f}",
+        timed,
+        f"{row['operations_per_prompt'] / 1e12:.3g}" if ours else "",
+        f"{row['operations_per_second'] / 1e9:.0f}" if ours else "",
+        f"{row['share_of_matrix_peak']:.0%}" if ours else "",
+    )
+
+
+def _besides(results: Mapping[str, Any]) -> list[str]:
+    lines = []
+    for name, model in results["models"].items():
+        highest = max((row["peak_bytes_with_loading"] for row in model["rows"] if "ours" in row["engine"]), default=0)
+        lines.append(f"{name}: highest memory of ours, weights, libraries and loading included: {highest / 1e9:.2f} GB")
+        for engine, ratio in model["prefix_once"].items():
+            lines.append(
+                f"{name}: {engine}: a prompt of the longest context costs {ratio:.2f} × (shortest + one plain pass)"
+            )
+    scaling, start = results["scaling"], results["start"]
+    if isinstance(scaling, str):
+        lines.append(f"cost by number of prompts: not measured: {scaling}")
+    else:
+        sizes = ", ".join(
+            f"{n}: {seconds / n:.3f}" for n, seconds in zip(scaling["n_prompts"], scaling["seconds"], strict=True)
+        )
+        lines.append(f"seconds a prompt by number of prompts (nine rates): {sizes}")
+    if isinstance(start, str):
+        lines.append(f"time to start: not measured: {start}")
+    else:
+        lines.append(
+            f"start: model loaded {start['model_loaded_seconds']:.1f} s, first prompt begins "
+            f"{start['sweep_begins_seconds']:.1f} s, first prompt done {start['first_prompt_done_seconds']:.1f} s; "
+            f"--help {start['help_seconds']:.2f} s"
+        )
+    return lines
