@@ -1,6 +1,6 @@
 """All estimates of a run: every arm, replacement, site, metric and layer by the same estimators."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 #: Outcomes that have a dose–response curve with a threshold.
 CURVE_METRICS = ("delta_logprob", "delta_logit", "kl")
 CELLS = ["arm", "replacement", "site"]
-#: The outcome that tables, figures, summary and claims are about.
-MAIN_METRIC = "delta_logprob"
+#: Outcomes that tables, figures, summary and claims can be about: of these the first that was recorded.
+MAIN_METRICS = ("delta_logprob", "delta_logit")
+MAIN_METRIC = MAIN_METRICS[0]
+UNITS = {"delta_logprob": "nats", "delta_logit": "logits", "kl": "nats"}
 #: The kinds of interval in the estimates; those that cover best by simulation are shown in tables and figures.
 INVERTED = "inverted t test over documents"
 RESAMPLED = "document bootstrap, expanded percentile"
@@ -47,6 +49,12 @@ def main_rows(estimates: pd.DataFrame) -> pd.DataFrame:
     return estimates[(estimates["method"] == shown) | ~estimates["method"].isin(list(_METHODS.values()))]
 
 
+def main_metric(recorded: Iterable[str]) -> str:
+    """Return the outcome that tables, figures, summary and claims are about, of those that were recorded."""
+    names = set(recorded)
+    return next((metric for metric in MAIN_METRICS if metric in names), MAIN_METRIC)
+
+
 def layer_curves(frame: pd.DataFrame, metric: str) -> DocumentCurves:
     """Return documents' curves by layer, preceded by their mean over all blocks but the first.
 
@@ -63,12 +71,12 @@ def cell_curves(run_or_frame: "Run | pd.DataFrame", metrics: Sequence[str] = MET
     """Return the curves by layer of every arm, replacement, site and metric of a run, or of effects in memory.
 
     Args:
-        run_or_frame: a run, or its effects, of which metrics that are no columns are left out.
+        run_or_frame: a run, or its effects, of which metrics that were not recorded are left out.
         metrics: outcome columns.
     """
     if not isinstance(run_or_frame, pd.DataFrame):
         return {cell: one.curves for cell, one in run_statistics(run_or_frame, metrics).items()}
-    metrics = [metric for metric in metrics if metric in run_or_frame]
+    metrics = [metric for metric in metrics if metric in run_or_frame and run_or_frame[metric].notna().any()]
     return {
         Cell(str(arm), str(replacement), str(site), metric): layer_curves(frame, metric)
         for (arm, replacement, site), frame in run_or_frame.groupby(CELLS, observed=True, sort=False)
@@ -99,19 +107,21 @@ def estimate_run(
     statistics = statistics or run_statistics(run)
     n_units = next(iter(statistics.values())).curves.n_documents
     resamples = resample_documents(n_units, n_boot, np.random.default_rng(seed))
-    tables = [table for cell, one in statistics.items() for table in _tables(cell, one, resamples, conf_level)]
-    tables += [population_rows(run, cell, conf_level) for cell in statistics if _is_main(cell)]
+    main = main_metric(cell.metric for cell in statistics)
+    tables = [table for cell, one in statistics.items() for table in _tables(cell, one, resamples, conf_level, main)]
+    tables += [
+        population_rows(run, cell, conf_level) for cell in statistics if cell.arm == "top" and cell.metric == main
+    ]
     found = pd.concat(tables, ignore_index=True)
     found["conf_level"] = conf_level
     return found[list(ESTIMATES)]
 
 
-def _is_main(cell: Cell) -> bool:
-    return cell.arm == "top" and cell.metric == MAIN_METRIC
-
-
-def _tables(cell: Cell, statistics: CellStatistics, resamples: Resamples, conf_level: float) -> Iterator[pd.DataFrame]:
+def _tables(
+    cell: Cell, statistics: CellStatistics, resamples: Resamples, conf_level: float, main: str
+) -> Iterator[pd.DataFrame]:
     curves = statistics.curves
+    is_main = cell.arm == "top" and cell.metric == main
     named = {**cell._asdict(), "n_prompts": curves.n_prompts, "n_documents": curves.total_documents}
     if cell.metric in CURVE_METRICS:
         intervals = ("inversion", "expanded", "bca", "wald")
@@ -127,11 +137,11 @@ def _tables(cell: Cell, statistics: CellStatistics, resamples: Resamples, conf_l
         yield _rows(
             core_terms(curves, resamples, conf_level, shares, intervals=("inversion", "expanded", "bca")), named
         )
-        if _is_main(cell):
+        if is_main:
             yield _rows(saturation_terms(curves, resamples, conf_level, interval="expanded"), named)
-    if cell.metric == MAIN_METRIC:
+    if cell.metric == main:
         yield _design_effect(curves, statistics.products, named)
-    if _is_main(cell):
+    if is_main:
         yield mixed_rows(statistics, conf_level).assign(**named)
 
 

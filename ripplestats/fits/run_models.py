@@ -15,7 +15,8 @@ from ripplestats.fits.curve_layout import Cell
 from ripplestats.fits.curves import Floats
 from ripplestats.fits.products import CrossProducts
 from ripplestats.fits.prompt_curves import prompt_curves
-from ripplestats.fits.random_breaks.model import fit_break_model
+from ripplestats.fits.random_breaks.layout import GENERAL
+from ripplestats.fits.random_breaks.model import chosen_law, fit_break_model
 from ripplestats.fits.run_statistics import CellStatistics
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 KNOT_PERCENT = 10.0
 MIXED = "mixed model, REML, Satterthwaite"
 CROSSED = "mixed model, prompts crossed with layers, REML, Satterthwaite"
-POPULATION = "segmented mixed model, REML, robust t"
+POPULATION = "segmented mixed model, general law, robust t"
+POPULATION_OF_FEW = "segmented mixed model, simple law, REML, robust t"
 _FIXED = ("mixed_intercept", "mixed_slope_below", "mixed_slope_above")
 _RANDOM = ("intercept", "slope_below")
 Row = dict[str, object]
@@ -56,12 +58,16 @@ def mixed_rows(statistics: CellStatistics, conf_level: float) -> pd.DataFrame:
 
 
 def population_rows(run: "Run", cell: Cell, conf_level: float) -> pd.DataFrame:
-    """Fit the segmented mixed model, in which every prompt has a break of its own, for each layer and their mean."""
+    """Fit the segmented mixed model, in which every prompt has a break of its own, for each layer and their mean.
+
+    Breaks are log-normal, effects correlate with them and errors are serial, where there are prompts enough for it.
+    """
     found = prompt_curves(run, cell)
+    law = chosen_law("auto", found.values, found.x)
     rows: list[Row] = []
     for place, layer in enumerate(found.groups):
         try:
-            model = fit_break_model(found.values[:, place], found.x, found.documents, conf_level=conf_level)
+            model = fit_break_model(found.values[:, place], found.x, found.documents, law=law, conf_level=conf_level)
         except InputError as error:
             rows += [_row(str(layer), name, str(error)) for name in ("population_threshold", "threshold_sd")]
             continue
@@ -72,7 +78,9 @@ def population_rows(run: "Run", cell: Cell, conf_level: float) -> pd.DataFrame:
             name = term if term in ("population_threshold", "threshold_sd") else f"population_{term}"
             rows.append(_row(str(layer), name, " ".join(filter(None, (reason, notes))), figures))
     counts = {"n_prompts": len(found.prompts), "n_documents": len(np.unique(found.documents))}
-    return pd.DataFrame(rows).assign(**cell._asdict(), **counts, method=POPULATION)
+    return pd.DataFrame(rows).assign(
+        **cell._asdict(), **counts, method=POPULATION if law == GENERAL else POPULATION_OF_FEW
+    )
 
 
 def _of_groups(products: CrossProducts, groups: list[int]) -> CrossProducts:

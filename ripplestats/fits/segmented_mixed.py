@@ -1,6 +1,6 @@
 """Population threshold: the mean of prompts' own breaks, and how much they differ between prompts."""
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,7 +9,8 @@ from scipy import stats
 
 from ripplestats.errors import InputError
 from ripplestats.fits.curves import Floats, check_columns
-from ripplestats.fits.random_breaks.model import RANDOM, BreakModel, fit_break_model
+from ripplestats.fits.random_breaks.layout import GENERAL, Law
+from ripplestats.fits.random_breaks.model import RANDOM, BreakModel, chosen_law, chosen_method, fit_break_model
 from ripplestats.fits.result import TERMS, FitResult
 from ripplestats.rendering.charts import draw_curves
 
@@ -46,17 +47,20 @@ def segmented_mixed(
     group: str,
     cluster: str | None = None,
     by: str | None = None,
-    method: str = "reml",
+    method: str = "auto",
     random: Sequence[str] = RANDOM,
-    unstructured: bool = False,
+    law: str = "auto",
     conf_level: float = 0.95,
 ) -> SegmentedMixedResult:
     """Estimate the mean and the spread of breaks that differ between groups (prompts).
 
-    The curve of prompt p is (b₀+u₀) + (b₁+u₁)·x + (c+u₂)·(x−ψₚ)₊ + e, with ψₚ ~ N(ψ, τ²), u ~ N(0, G), e ~ N(0, σ²)
-    (Muggeo, Atkins, Gallop & Dimidjian 2014, Statistical Modelling 14:293, equation 2). Deviation: they linearise in
-    ψₚ; here the exact likelihood is maximised, ψₚ integrated out numerically, from several starts. The population's ψ
-    differs from the break of the mean curve (``segmented``), which spread between prompts bends and shifts.
+    The curve of prompt p is (b₀+u₀) + (b₁+u₁)·x + (c+u₂)·(x−ψₚ)₊ + e with a break ψₚ, effects u and errors e of its own
+    (Muggeo, Atkins, Gallop & Dimidjian 2014, Statistical Modelling 14:293, equation 2). Theirs, ``law="simple"``, are
+    all independent and normal, errors with one variance. Ours, ``law="general"``: log ψₚ and u are normal and
+    correlate, for a curve that reaches its level early is steep; errors are correlated from dose to dose (AR(1)) and grow
+    with the mean effect. On data like that the simple law's ψ is biased and its interval does not cover. Deviation: they
+    linearise in ψₚ; here the exact likelihood is maximised, ψₚ integrated out numerically, from several starts. The
+    population's ψ differs from the break of the mean curve (``segmented``), which spread between prompts bends and shifts.
 
     There is no random effect of the cluster: dependence within it is covered by the standard errors alone, which are
     robust to it (sandwich of the scores by cluster, D/(D−1), t with D−1 degrees of freedom). Those of spreads are the
@@ -67,16 +71,18 @@ def segmented_mixed(
             doses make it slower, and a note says so.
         y, x, group, cluster, by: columns of effect, dose, prompt, document (None: each prompt its own), and level
             (None for one model).
-        method: ``reml`` or ``ml``.
+        method: ``reml``, ``ml``, or ``auto``: REML under the simple law, maximum likelihood under the general one.
         random: which of ``intercept``, ``slope_below``, ``slope_change`` and ``break`` differ between prompts.
-        unstructured: let intercept and slopes correlate.
+        law: ``general``, ``simple``, or ``auto``: general with at least 30 prompts and no negative dose.
         conf_level: of the intervals.
 
     Returns:
-        Terms ``population_threshold``, ``threshold_sd`` (τ), ``intercept``, ``slope_below``, ``slope_change`` (c),
-        ``slope_above``, ``sd_…`` of the random effects and ``residual`` (σ), per unit of dose, for each level; NaN with
-        a note where they are undefined. The notes say when another optimum is as likely, a spread is zero, or the fit
-        did not converge.
+        Terms ``population_threshold`` (mean), ``threshold_sd``, ``intercept``, ``slope_below``, ``slope_change`` (c),
+        ``slope_above``, ``sd_…`` of the random effects and ``residual`` (σ), per unit of dose, for each level; by the
+        general law ``threshold_median``, ``correlation_…``, ``autocorrelation`` of neighbouring doses, and
+        ``residual_growth`` (by what σ is multiplied from the least mean effect to the largest) as well. NaN with a note
+        where they are undefined. The notes say when another optimum is as likely, a spread is zero, or the fit did not
+        converge.
 
     Raises:
         InputError: a column is missing or not finite, a prompt lies in two clusters, there are fewer than 5 doses or
@@ -87,10 +93,11 @@ def segmented_mixed(
     _check(frame, y, x, group, cluster, by)
     levels: Iterator[tuple[Hashable, pd.DataFrame]] = frame.groupby(by, observed=True) if by else iter([("all", frame)])
     curves = {level: _curves(rows, y, x, group, cluster) for level, rows in levels}
+    laws = {level: chosen_law(law, one.values, one.x) for level, one in curves.items()}
     models = {
         level: fit_break_model(
-            one.values, one.x, one.clusters, method=method, random=random, unstructured=unstructured,
-            conf_level=conf_level,
+            one.values, one.x, one.clusters, method=method, random=random, conf_level=conf_level,
+            law=laws[level],
         )
         for level, one in curves.items()
     }  # fmt: skip
@@ -111,14 +118,20 @@ def segmented_mixed(
         n_prompts=int(frame[group].nunique()),
         n_documents=int(frame[cluster or group].nunique()),
         notes=(
-            f"{method.upper()} of the exact likelihood; {conf_level:.0%} t intervals robust to {cluster or group}, "
-            "those of spreads on the logarithmic scale.",
+            f"{_said(method, laws.values())} by the exact likelihood; {conf_level:.0%} t intervals robust to {cluster or group}, "
+            "those of spreads, and of thresholds under the general law, on the logarithmic scale.",
             *(["Rows of one prompt and dose are averaged."] if averaged else []),
             *named,
         ),
         draw=draw,
         breaks=_breaks(curves, models, by),
     )
+
+
+def _said(method: str, laws: Iterable[Law]) -> str:
+    """Return the methods and laws of the levels' models, which depend on their numbers of prompts."""
+    names = {(chosen_method(method, law).upper(), "general" if law == GENERAL else "simple") for law in laws}
+    return " and ".join(f"{name} under the {law} law" for name, law in sorted(names))
 
 
 def _check(frame: "pd.DataFrame", y: str, x: str, group: str, cluster: str | None, by: str | None) -> None:

@@ -24,7 +24,7 @@ from ripplestats.fits.bootstrap import (
 from ripplestats.fits.breakpoint import MINIMUM_DOSES, BreakDesign
 from ripplestats.fits.curve_layout import ALL_LAYERS, Cell
 from ripplestats.fits.curves import DocumentCurves, Floats
-from ripplestats.fits.run_estimates import CURVE_METRICS, cell_curves
+from ripplestats.fits.run_estimates import CURVE_METRICS, cell_curves, main_metric
 from ripplestats.fits.saturation import PLATEAU, first_dose_reaching, isotonic, plateau_weights
 from ripplestats.fits.segmented import undefined_breaks
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 CHOICES = ("metric", "arm", "replacement", "site", "dose_scale", "layer_set")
 DOSE_SCALES = ("linear", "log")
 ALL_BUT_FIRST = "all blocks but the first"
-#: What the run's own tables report.
+#: What the run's own tables report (of the metrics the logit, where the log-probability was not recorded).
 MAIN = {
     "metric": "delta_logprob", "arm": "top", "replacement": "median", "site": "pre", "dose_scale": "linear",
     "layer_set": ALL_BUT_FIRST,
@@ -154,7 +154,7 @@ def specifications(
     tail = _tail(conf_level, first, interval)
     parts = [part for cell, one in curves.items() for part in _cell(cell, with_layer_sets(one), resamples, share, tail)]
     rows = pd.DataFrame([row for table, _ in parts for row in table])
-    rows["main"] = (rows[list(MAIN)] == list(MAIN.values())).all(axis=1)
+    rows["main"] = (rows[list(MAIN)] == list((MAIN | {"metric": main_metric(rows["metric"])}).values())).all(axis=1)
     replicates = np.concatenate([values for _, values in parts], axis=1)
     order = np.argsort(rows["quantity"].ne("threshold").to_numpy(), kind="stable")
     rows = rows.iloc[order].reset_index(drop=True)[["quantity", *CHOICES, "main", *_FIGURES]]

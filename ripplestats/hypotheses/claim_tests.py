@@ -57,7 +57,7 @@ class RunCurves:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What was found on one claim, an entry a group; NaN where undefined."""
+    """What was found on one claim, an entry a group; NaN where undefined, with the ``reason`` if that is the same for all."""
 
     claim: str
     groups: tuple[Hashable, ...]
@@ -65,6 +65,7 @@ class Evidence:
     estimate: Floats
     conf_low: Floats
     conf_high: Floats
+    reason: str = ""
 
 
 def insensitivity(run: RunCurves) -> Iterator[Evidence]:
@@ -121,8 +122,10 @@ def core_group(run: RunCurves) -> Iterator[Evidence]:
 def first_block(run: RunCurves) -> Iterator[Evidence]:
     """Claim 4: block 0 against the mean of the others."""
     for name, curves in ((FIRST_BLOCK, run.main), (FIRST_BLOCK_TOP1, run.changed)):
-        levels = None if curves is None else first_block_levels(curves)
-        if levels is not None:
+        levels = first_block_levels(run.main if curves is None else curves)
+        if levels is not None and curves is None:
+            yield _not_recorded(name, "whether the first token changes was not recorded", len(run.multiplicities))
+        elif levels is not None:
             yield _positive(name, contrast(levels[0] - levels[1], run.main.weights, (0,), run.multiplicities))
 
 
@@ -186,6 +189,12 @@ def _positive(name: str, found: Contrast) -> Evidence:
     return Evidence(name, found.groups, above(found, claim.margin), found.estimate, low, high)
 
 
+def _not_recorded(name: str, reason: str, n_samples: int) -> Evidence:
+    nothing = np.full(1, np.nan)
+    test = OneSided(nothing, nothing, np.full((n_samples, 1), np.nan))
+    return Evidence(name, (0,), test, nothing, nothing, nothing, reason)
+
+
 def _plateau_is_positive(run: RunCurves, plateau: Floats, conf_level: float) -> Flags:
     """Tell the groups whose plateau's interval lies above zero: in the others there is nothing to have a share of."""
     low, _ = contrast_of_doses(run.main, plateau, run.multiplicities).interval(conf_level)
@@ -203,5 +212,5 @@ def _evidence(
 ) -> Evidence:
     if defined is None:
         return Evidence(name, curves.groups, test, estimate, *limits)
-    known = [np.where(defined, one, np.nan) for one in (estimate, *limits)]
-    return Evidence(name, curves.groups, test.where(defined), *known)
+    estimate, low, high = (np.where(defined, one, np.nan) for one in (estimate, *limits))
+    return Evidence(name, curves.groups, test.where(defined), estimate, low, high)

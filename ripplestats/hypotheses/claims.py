@@ -40,6 +40,8 @@ def core_claim(share: float) -> str:
     return f"3 core group, {share} of the plateau"
 
 
+#: Begins, behind the null, the reason why a claim could not be tested on what was recorded.
+UNDEFINED = " (undefined: "
 _NATS = "change in log-probability, nats"
 _BOOTSTRAP_T = "one-sided, bootstrap-t over documents"
 INSENSITIVITY = "1 insensitivity"

@@ -10,10 +10,10 @@ from ripplestats.errors import InputError
 from ripplestats.fits.bootstrap import check_bootstrap, resample_documents
 from ripplestats.fits.curve_layout import ALL_LAYERS, Cell
 from ripplestats.fits.curves import DocumentCurves, Floats
-from ripplestats.fits.run_estimates import MAIN_METRIC, cell_curves
+from ripplestats.fits.run_estimates import UNITS, cell_curves, main_metric
 from ripplestats.hypotheses import claim_tests
 from ripplestats.hypotheses.claim_tests import MAIN, Evidence, RunCurves
-from ripplestats.hypotheses.claims import CLAIMS, THRESHOLD
+from ripplestats.hypotheses.claims import CLAIMS, THRESHOLD, UNDEFINED
 from ripplestats.hypotheses.multiplicity import adjusted_p_values, max_t_step_down, min_p_step_down
 from ripplestats.hypotheses.sensitivity import sensitivity_rows
 from ripplestats.store.schema import CLAIM_COLUMNS
@@ -53,7 +53,9 @@ def claims(
         One row a claim and layer; ``all``, the mean over all blocks but the first, stands alone and is not adjusted. A
         decision follows from interval and margin only, but that a threshold is *supported* only where a break exists
         (adjusted p below 0.05). Intervals, and so decisions of single layers, are not adjusted. Rows of sensitivity
-        analyses come last and have no decision.
+        analyses come last and have no decision. Where the log-probability was not recorded, effects are changes of the
+        logit: margins in nats are then the same numbers of logits, and the null says so. Where a claim cannot be
+        tested on what was recorded, its numbers are NaN, it is undecided, and the null says why.
 
     Raises:
         InputError: an argument is not allowed, or the effects are not balanced.
@@ -65,7 +67,8 @@ def claims(
     run = run_curves(curves, n_boot, seed)
     if run is None:
         return pd.DataFrame(columns=list(CLAIM_COLUMNS))
-    rows = [row for test in _TESTS for found in test(run) for row in _rows(found, adjustment)]
+    unit = UNITS[main_metric(cell.metric for cell in curves)]
+    rows = [row for test in _TESTS for found in test(run) for row in _rows(found, adjustment, unit)]
     rows += sensitivity_rows(run)
     return pd.DataFrame(rows, columns=list(CLAIM_COLUMNS))
 
@@ -73,10 +76,9 @@ def claims(
 def run_curves(curves: Mapping[Cell, DocumentCurves], n_boot: int, seed: int) -> RunCurves | None:
     """Return the curves of the first site and the resamples that the claims are tested on, None without the main cell."""
     site = next(iter(curves)).site
+    metric = main_metric(cell.metric for cell in curves)
     effects = {
-        (cell.arm, cell.replacement): one
-        for cell, one in curves.items()
-        if cell.site == site and cell.metric == MAIN_METRIC
+        (cell.arm, cell.replacement): one for cell, one in curves.items() if cell.site == site and cell.metric == metric
     }
     if MAIN not in effects:
         return None
@@ -84,8 +86,9 @@ def run_curves(curves: Mapping[Cell, DocumentCurves], n_boot: int, seed: int) ->
     return RunCurves(effects, curves.get(Cell(*MAIN, site, "top1_changed")), resamples)
 
 
-def _rows(found: Evidence, adjustment: str) -> Iterator[dict[str, object]]:
+def _rows(found: Evidence, adjustment: str, unit: str) -> Iterator[dict[str, object]]:
     claim = CLAIMS[found.claim]
+    null = claim.null.replace("nats", unit) + (f"{UNDEFINED}{found.reason})" if found.reason else "")
     adjusted, names = _adjusted(found, adjustment)
     for i, group in enumerate(found.groups):
         low, high = float(found.conf_low[i]), float(found.conf_high[i])
@@ -93,7 +96,7 @@ def _rows(found: Evidence, adjustment: str) -> Iterator[dict[str, object]]:
         if claim.name == THRESHOLD and decision == "supported" and not adjusted[i] < ALPHA:
             decision = "undecided"
         yield {
-            "claim": claim.name, "layer": str(group), "null": claim.null, "statistic": found.test.statistic[i],
+            "claim": claim.name, "layer": str(group), "null": null, "statistic": found.test.statistic[i],
             "df": np.nan, "p_value": found.test.p_value[i], "p_adjusted": adjusted[i], "adjustment": names[i],
             "estimate": found.estimate[i], "conf_low": low, "conf_high": high, "decision": decision,
             "margin": claim.margin,

@@ -1,7 +1,8 @@
 """The full tier: ``python -m tests.calibration.full [--only NAME] [--scale 0.1] [--workers 2]``.
 
-Prints the tables of coverage, size, power and mixed_model (the population threshold), and writes each of which all jobs
-were run at full scale to ``results/``. ``--only`` takes a part of a job's name: "size", "clear psi=5%", "n=30", "core".
+Prints the tables of coverage, size, power, mixed_model (the population threshold) and sequential (stopping at a width), and
+writes each of which all jobs were run at full scale to ``results/``. ``--only`` takes a part of a job's name: "size",
+"clear psi=5%", "n=30", "sequential".
 """
 
 import argparse
@@ -20,13 +21,23 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import pandas as pd
 
 from tests.calibration import tally
+from tests.calibration.methods import SIMPLE_MODEL, SLOW_METHODS
 from tests.calibration.nulls import NULLS
-from tests.calibration.scenarios import DOCUMENTS, coverage_scenarios, mixed_model_scenarios, power_scenarios
+from tests.calibration.scenarios import (
+    DOCUMENTS,
+    coverage_scenarios,
+    mixed_model_scenarios,
+    power_scenarios,
+    sequential_scenarios,
+)
+from tests.calibration.sequential import MOST_DOCUMENTS, sequential_coverage
 
 RESULTS = Path(__file__).parent / "results"
 #: Data sets of each table, before ``--scale``.
-SETS = {"coverage": 1000, "size": 4000, "power": 1000}
-SETS_OF_MIXED_MODEL = {30: 200, 100: 50}
+SETS = {"coverage": 1000, "size": 4000, "power": 1000, "sequential": 1000}
+#: Of the segmented mixed model under its general and its simple law, by documents.
+SETS_OF_GENERAL_LAW = {30: 25, 100: 25}
+SETS_OF_SIMPLE_LAW = {30: 200, 100: 50}
 RESAMPLES = {"coverage": 1000, "size": 999, "break": 399}
 
 
@@ -46,8 +57,11 @@ def jobs(scale: float) -> list[Job]:
         return max(round(number * scale), 5)
 
     found = [
-        Job("mixed_model", f"mixed_model {one.name}",
-            partial(tally.coverage, one, sets(SETS_OF_MIXED_MODEL[one.n_documents]), 50, slow=True))
+        Job("mixed_model", f"mixed_model {law} {one.name}",
+            partial(tally.coverage, one, sets(number[one.n_documents]), 50, methods))
+        for law, number, methods in (
+            ("general", SETS_OF_GENERAL_LAW, SLOW_METHODS), ("simple", SETS_OF_SIMPLE_LAW, SIMPLE_MODEL)
+        )
         for one in mixed_model_scenarios()
     ]  # fmt: skip
     found += [
@@ -64,6 +78,10 @@ def jobs(scale: float) -> list[Job]:
             partial(tally.power, one, sets(SETS["power"]), RESAMPLES["break"]))
         for one in power_scenarios()
     ]  # fmt: skip
+    found += [
+        Job("sequential", f"sequential {one.name}", partial(sequential_coverage, one, sets(SETS["sequential"])))
+        for one in sequential_scenarios(MOST_DOCUMENTS)
+    ]
     return sorted(found, key=lambda job: -int("n=300" in job.name) - 2 * int("mixed" in job.table))
 
 

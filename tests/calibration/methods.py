@@ -17,6 +17,7 @@ from ripplestats.fits.core import SHARES, core_statistic
 from ripplestats.fits.curves import DocumentCurves, Floats
 from ripplestats.fits.delta_method import break_standard_errors
 from ripplestats.fits.inversion import break_interval, core_interval
+from ripplestats.fits.random_breaks.layout import GENERAL, SIMPLE, Law
 from ripplestats.fits.random_breaks.model import fit_break_model
 from tests.calibration.simulate import (
     Scenario,
@@ -70,9 +71,18 @@ class Study:
         return np.where((found > self.design.first) & (found < self.design.last), found, np.nan)
 
     @cached_property
-    def break_models(self) -> Floats:
-        """Estimates and limits of the population threshold by the segmented mixed model, 3 × sets."""
-        return np.array([_population_threshold(one, self.curves.x, self.owners) for one in self.prompts]).T
+    def simple_models(self) -> Floats:
+        """Estimates and limits of the population threshold by the simple segmented mixed model, 3 × sets."""
+        return self._break_models(SIMPLE, "reml")
+
+    @cached_property
+    def general_models(self) -> Floats:
+        """Estimates and limits of the population threshold by the general segmented mixed model, 3 × sets."""
+        return self._break_models(GENERAL, "ml")
+
+    def _break_models(self, law: Law, method: str) -> Floats:
+        x, owner = self.curves.x, self.owners
+        return np.array([_population_threshold(one, x, owner, law, method) for one in self.prompts]).T
 
     @cached_property
     def _core_statistic(self) -> Callable[[Floats], Floats]:
@@ -96,9 +106,11 @@ def with_fewer_resamples(study: Study, n_boot: int) -> Study:
     return replace(study, resamples=Resamples(study.resamples.bootstrap[:n_boot], study.resamples.jackknife))
 
 
-def _population_threshold(values: Floats, x: Floats, clusters: NDArray[np.intp]) -> tuple[float, float, float]:
+def _population_threshold(
+    values: Floats, x: Floats, clusters: NDArray[np.intp], law: Law, method: str
+) -> tuple[float, float, float]:
     try:
-        found = fit_break_model(values, x, clusters, conf_level=LEVEL)
+        found = fit_break_model(values, x, clusters, law=law, method=method, conf_level=LEVEL)
     except np.linalg.LinAlgError as error:  # a fault of the fit, which the table shows as a share undefined
         print(f"the segmented mixed model failed: {error}", file=sys.stderr)
         return np.nan, np.nan, np.nan
@@ -165,15 +177,19 @@ METHODS: Mapping[str, Mapping[str, Method]] = {
 }
 #: Methods that take about a second a data set, run on fewer of them.
 SLOW_METHODS: Mapping[str, Mapping[str, Method]] = {
-    "population_threshold": {"segmented mixed model": lambda study: (study.break_models[1], study.break_models[2])},
+    "population_threshold": {"general law": lambda study: (study.general_models[1], study.general_models[2])},
+}
+SIMPLE_MODEL: Mapping[str, Mapping[str, Method]] = {
+    "population_threshold": {"simple law": lambda study: (study.simple_models[1], study.simple_models[2])},
 }
 
 
-def estimates(study: Study, quantity: str) -> Floats:
-    """Return the estimates of a quantity, one a data set; NaN where undefined."""
+def estimates(study: Study, quantity: str, method: str = "") -> Floats:
+    """Return the estimates of a quantity, one a data set, as a method has them; NaN where undefined."""
     if quantity == "threshold":
         return study.threshold_estimates
     if quantity == "population_threshold":
-        return study.break_models[0]
+        found: Floats = (study.simple_models if method == "simple law" else study.general_models)[0]
+        return found
     places = ("plateau", *(f"core_fraction_{share:g}" for share in SHARES))
     return study.core_estimates[:, places.index(quantity)]

@@ -18,6 +18,13 @@ def coverage_scenarios() -> list[Scenario]:
     return usual + weak + edge
 
 
+def sequential_scenarios(n_documents: int) -> list[Scenario]:
+    """Return the designs of ``coverage_scenarios`` once each, with so many documents to stop among."""
+    usual = [Scenario(kind, n_documents, at, noise=noise) for kind, noise in NOISE.items() for at in BREAKS]
+    weak = Scenario("weak", n_documents, 0.05, noise=1.0, slope_change=0.1)
+    return [*usual, weak, *(Scenario("edge", n_documents, at, noise=0.3) for at in (0.004, 0.7))]
+
+
 def mixed_model_scenarios() -> list[Scenario]:
     """Return the designs of the segmented mixed model, which takes seconds a data set: its own, and the clear ones."""
     designs = [(at, n) for at in BREAKS for n in DOCUMENTS[:2]]

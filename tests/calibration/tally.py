@@ -2,6 +2,7 @@
 
 import zlib
 from collections import defaultdict
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ import pandas as pd
 from ripplestats.fits.bootstrap import resample_documents
 from ripplestats.fits.curves import Floats
 from ripplestats.hypotheses.breaks import sup_f_replicates
-from tests.calibration.methods import METHODS, SLOW_METHODS, draw_study, estimates, with_fewer_resamples
+from tests.calibration.methods import METHODS, Method, draw_study, estimates, with_fewer_resamples
 from tests.calibration.nulls import NULLS
 from tests.calibration.simulate import Scenario, simulate, truths
 
@@ -25,10 +26,11 @@ def seeded(name: str) -> np.random.Generator:
     return np.random.default_rng(zlib.crc32(name.encode()))
 
 
-def coverage(scenario: Scenario, n_sets: int, n_boot: int, *, slow: bool = False) -> pd.DataFrame:
-    """Return a row a quantity and method; ``slow`` chooses the methods that take seconds."""
-    methods = SLOW_METHODS if slow else METHODS
-    rng = seeded(f"{scenario.name} {'slow' if slow else ''}")
+def coverage(
+    scenario: Scenario, n_sets: int, n_boot: int, methods: Mapping[str, Mapping[str, Method]] = METHODS
+) -> pd.DataFrame:
+    """Return a row a quantity and method; those that take seconds have data sets of their own, the same for all."""
+    rng = seeded(f"{scenario.name} {'' if methods is METHODS else 'slow'}")
     at_once = min(SETS_AT_ONCE, n_sets)
     found: dict[tuple[str, str], list[Floats]] = defaultdict(list)
     for _ in range(max(round(n_sets / at_once), 1)):
@@ -38,7 +40,7 @@ def coverage(scenario: Scenario, n_sets: int, n_boot: int, *, slow: bool = False
             # Only isotonic fits take long.
             one = fewer if quantity.startswith(("core", "plateau")) else study
             for method, limits in intervals.items():
-                found[quantity, method].append(np.stack([estimates(one, quantity), *limits(one)]))
+                found[quantity, method].append(np.stack([estimates(one, quantity, method), *limits(one)]))
     truth = truths(scenario)
     rows = [
         _coverage_row(scenario, quantity, method, np.concatenate(parts, axis=1), truth[quantity])

@@ -44,3 +44,21 @@ def test_a_large_run_is_sampled_by_whole_documents_and_says_so(run: Run) -> None
 def test_what_was_not_swept_is_named(run: Run, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no effects of bottom, median, pre, kl"):
         prompt_curves(run, Cell("bottom", "median", "pre", "kl"))
+
+
+def test_curves_are_read_once_for_the_same_files_and_anew_for_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(tmp_path / "run", prompts=8)
+    read: list[Path] = []
+    part_table = Run.part_table
+    monkeypatch.setattr(Run, "part_table", lambda self, file, *rest: read.append(file) or part_table(self, file, *rest))
+    first = prompt_curves(run, CELL)
+    once = len(read)
+    assert prompt_curves(run, CELL) is first
+    assert len(read) == once
+    with pytest.raises(ValueError, match="read-only"):
+        first.values[:] = 0
+    make_run(tmp_path / "other", prompts=8, noise=0.3).parts()[0].replace(run.parts()[0])
+    assert np.abs(prompt_curves(run, CELL).values - first.values).max() > 0.01
+    assert len(read) == 2 * once

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ripplestats.errors import InputError
+from ripplestats.fits.random_breaks.layout import SIMPLE, Law
 from ripplestats.fits.random_breaks.model import BreakModel, fit_break_model
 from ripplestats.fits.segmented_mixed import SegmentedMixedResult, segmented_mixed
 from tests.fits.frames import CHECKED, DOSES, document_twice, estimates, frame_of, relabelled
@@ -76,7 +77,7 @@ def test_reml_spreads_are_wider_than_those_of_ml_and_the_likelihood_no_higher():
 
 def test_correlated_effects_have_no_lower_likelihood_than_uncorrelated_ones():
     values = simulated(3)
-    free, diagonal = (fit_break_model(values, X, method="ml", unstructured=flag) for flag in (True, False))
+    free, diagonal = (fit_break_model(values, X, method="ml", law=law) for law in (Law(correlated=True), SIMPLE))
     assert free.log_likelihood >= diagonal.log_likelihood - 1e-6
     assert {"correlation_intercept_slope_below", "correlation_slope_below_slope_change"} < set(free.terms)
 
@@ -163,11 +164,11 @@ def test_a_copy_of_each_prompt_in_its_document_changes_no_robust_error():
     frame = frame_of(simulated(8, n=16), X)
     twice = document_twice(frame)
     twice["document_id"] = np.tile(frame["document_id"], 2)
-    base, double = (fit(one, cluster="document_id", method="ml").tidy() for one in (frame, twice))
+    base, double = (fit(one, cluster="document_id", method="ml", law="simple").tidy() for one in (frame, twice))
     mean = base["term"].isin(["population_threshold", "intercept", "slope_below", "slope_change"])
     np.testing.assert_allclose(double["std_error"][mean], base["std_error"][mean], rtol=1e-2)
     # Taken for independent, the copies would make them narrower by the root of two.
-    assert fit(twice, method="ml").tidy()["std_error"][0] < 0.8 * base["std_error"][0]
+    assert fit(twice, method="ml", law="simple").tidy()["std_error"][0] < 0.8 * base["std_error"][0]
 
 
 def test_a_constant_of_each_prompt_goes_into_its_intercept():

@@ -10,21 +10,28 @@ from scipy import stats
 from ripplestats.errors import InputError
 from ripplestats.fits.breakpoint import MINIMUM_DOSES
 from ripplestats.fits.curves import Floats
+from ripplestats.fits.random_breaks.break_law import LOG_NORMAL, NORMAL, deviates
 from ripplestats.fits.random_breaks.inference import Natural, covariances
-from ripplestats.fits.random_breaks.likelihood import BREAK, N_FIXED, Block, Layout
-from ripplestats.fits.random_breaks.optimum import NEAR, Optimum, Problem, search
+from ripplestats.fits.random_breaks.layout import BREAK, GENERAL, N_FIXED, SIMPLE, Block, Law, Layout
+from ripplestats.fits.random_breaks.optimum import NEAR, Optimum, Problem, climb, search
 from ripplestats.fits.random_breaks.restricted import restricted
-from ripplestats.fits.random_breaks.starts import starts
+from ripplestats.fits.random_breaks.starts import generalised_starts, starts
 
 #: The effects that may differ between prompts.
 RANDOM = ("intercept", "slope_below", "slope_change", "break")
-METHODS = ("reml", "ml")
+METHODS = ("auto", "reml", "ml")
+#: The laws that have a name. With fewer prompts than this the general one has too many parameters to be chosen by itself.
+LAWS = {"simple": SIMPLE, "general": GENERAL}
+AUTOMATIC_LAW = "auto"
+PROMPTS_OF_GENERAL_LAW = 30
 #: Fewer prompts than this hold no spread between prompts that is worth a figure.
 MINIMUM_PROMPTS = 5
 #: A spread whose loss costs less log-likelihood than this is zero.
 _COSTS_NOTHING = 1e-2
 _NOTHING = 1e-7
 _CONVERGED = 1e-4
+#: Places of the simple model from which the general one is climbed.
+_KEPT = 3
 #: How far below the least log residual of the starts a search may go.
 _OVERSHOOT = 5.0
 #: A larger share of breaks outside the doses is said.
@@ -65,9 +72,9 @@ def fit_break_model(
     x: Floats,
     clusters: Sequence[Hashable] | NDArray[np.generic] | None = None,
     *,
-    method: str = "reml",
+    method: str = "auto",
     random: Sequence[str] = RANDOM,
-    unstructured: bool = False,
+    law: Law = SIMPLE,
     conf_level: float = 0.95,
 ) -> BreakModel:
     """Fit the segmented mixed model of Muggeo et al. (2014) to curves by the exact likelihood.
@@ -76,39 +83,64 @@ def fit_break_model(
         values: prompts × doses; NaN where a prompt lacks a dose (slower: one pass for each pattern of doses).
         x: the doses, sorted and distinct.
         clusters: the document of each prompt; by default each its own.
-        method: ``reml`` or ``ml``.
+        method: ``reml``, ``ml``, or ``auto`` (see ``chosen_method``).
         random: which of ``intercept``, ``slope_below``, ``slope_change`` and ``break`` differ between prompts.
-        unstructured: let the effects but the break correlate; by default they do not.
+        law: of breaks, effects and errors.
         conf_level: of the intervals: t with one degree of freedom less than documents, those of spreads on the
             logarithmic scale.
 
     Raises:
         InputError: an argument is not allowed, or there are too few prompts or doses.
     """
-    _check(values, x, method, random, conf_level)
+    _check(values, x, method, random, law, conf_level)
     labels = np.arange(len(values)) if clusters is None else np.unique(np.asarray(clusters), return_inverse=True)[1]
-    names = term_names(random, unstructured)
+    names = term_names(random, law)
     centre, unit = float(np.nanmean(values)), float(np.nanstd(values))
     if unit <= _NOTHING * max(abs(centre), np.finfo(float).tiny):
         return _undefined(names, len(values), labels, "undefined: the curves are flat")
     scale = float(x[len(x) // 2] - x[0])
-    problem = _problem((values - centre) / unit, x / scale, random, unstructured)
-    candidates = starts(problem)
+    simple = _problem((values - centre) / unit, x / scale, random)
+    candidates = starts(simple)
     if min(start[N_FIXED] for start in candidates) < np.log(_NOTHING):
         return _undefined(names, len(values), labels, "undefined: two-phase lines leave nothing over as residual")
     lowest = min(start[N_FIXED] for start in candidates) - _OVERSHOOT
+    simple = replace(simple, least_residual=lowest)
+    problem = simple.under(law)
     try:
-        problem, optima = _fit(replace(problem, least_residual=lowest), candidates)
+        if problem.layout != simple.layout:
+            candidates = generalised_starts(climb(simple, candidates, 1)[:_KEPT], simple.layout, problem)
+        problem, optima = _fit(problem, candidates)
     except np.linalg.LinAlgError:
         return _undefined(names, len(values), labels, "undefined: double precision does not hold the likelihood")
     best = optima[0]
     if not problem.x[1] < best.parameters[BREAK] < problem.x[-2]:
         where = f"undefined: the best break lies at the edge of the doses ({best.parameters[BREAK] * scale:.3g})"
         return _undefined(names, len(values), labels, where)
-    best, said = _by_method(problem, best, method)
+    best, said = _by_method(problem, best, chosen_method(method, law))
     if best.decrement > _CONVERGED:
         return _undefined(names, len(values), labels, "undefined: the fit did not converge")
     return _finish(problem, best, optima, labels, Natural(names, centre, unit, scale), conf_level, said)
+
+
+def chosen_law(name: str, values: Floats, x: Floats) -> Law:
+    """Return the law of a name; ``auto`` is the general one with prompts enough and no negative dose.
+
+    Raises:
+        InputError: the name is not known.
+    """
+    if name == AUTOMATIC_LAW:
+        return GENERAL if len(values) >= PROMPTS_OF_GENERAL_LAW and x[0] >= 0 else SIMPLE
+    if name not in LAWS:
+        raise InputError(f"law={name!r} is not known; allowed: {', '.join((AUTOMATIC_LAW, *LAWS))}")
+    return LAWS[name]
+
+
+def chosen_method(name: str, law: Law) -> str:
+    """Return ``ml`` or ``reml``; ``auto`` is maximum likelihood where errors are serial.
+
+    There REML takes twice as long, and moves the threshold by less than 0.05 standard errors.
+    """
+    return name if name != METHODS[0] else ("ml" if law.serial else "reml")
 
 
 def _by_method(problem: Problem, best: Optimum, method: str) -> tuple[Optimum, tuple[str, ...]]:
@@ -121,18 +153,22 @@ def _by_method(problem: Problem, best: Optimum, method: str) -> tuple[Optimum, t
     return best, ("REML did not converge: these are maximum-likelihood estimates.",)
 
 
-def term_names(random: Sequence[str], unstructured: bool) -> tuple[str, ...]:
+def term_names(random: Sequence[str], law: Law = SIMPLE) -> tuple[str, ...]:
     """Return the terms of the model."""
     effects = [name for name in RANDOM[:3] if name in random]
-    pairs = [(a, b) for i, b in enumerate(effects) for a in effects[:i]] if unstructured else []
-    spread = ("threshold_sd",) if "break" in random else ()
+    correlated = [name for name in RANDOM if name in random]
+    pairs = [(a, b) for i, b in enumerate(correlated) for a in correlated[:i]] if law.correlated else []
+    spread: tuple[str, ...] = ("threshold_sd",) if "break" in random else ()
+    if spread and law.breaks == LOG_NORMAL:
+        spread += ("threshold_median",)
+    shape = ("autocorrelation", "residual_growth") if law.serial else ()
     return (
         "population_threshold", *spread, "intercept", "slope_below", "slope_change", "slope_above",
-        *(f"sd_{name}" for name in effects), *(f"correlation_{a}_{b}" for a, b in pairs), "residual",
+        *(f"sd_{name}" for name in effects), *(f"correlation_{a}_{b}" for a, b in pairs), "residual", *shape,
     )  # fmt: skip
 
 
-def _check(values: Floats, x: Floats, method: str, random: Sequence[str], conf_level: float) -> None:
+def _check(values: Floats, x: Floats, method: str, random: Sequence[str], law: Law, conf_level: float) -> None:
     if values.ndim != 2 or x.shape != values.shape[1:]:
         raise InputError(
             f"values of shape {values.shape} do not fit doses of shape {x.shape}; prompts × doses is asked"
@@ -149,19 +185,27 @@ def _check(values: Floats, x: Floats, method: str, random: Sequence[str], conf_l
         raise InputError(f"method={method!r} is not known; allowed: {', '.join(METHODS)}")
     if unknown := [name for name in random if name not in RANDOM]:
         raise InputError(f"random={unknown[0]!r} is not known; allowed: {', '.join(RANDOM)}")
+    if law.breaks == LOG_NORMAL and x[0] < 0:
+        raise InputError(f"the least dose is {x[0]:.4g}; log-normal breaks need doses that are not negative")
     if not 0 < conf_level < 1:
         raise InputError(f"conf_level={conf_level} is not allowed; it lies between 0 and 1")
 
 
-def _problem(values: Floats, x: Floats, random: Sequence[str], unstructured: bool) -> Problem:
+def _problem(values: Floats, x: Floats, random: Sequence[str]) -> Problem:
     seen = np.isfinite(values)
     patterns, which = np.unique(seen, axis=0, return_inverse=True)
+    mean = np.nanmean(values, axis=0)
+    growth = (mean - mean.min()) / max(np.ptp(mean), _NOTHING)
     blocks = tuple(
-        Block(x[pattern], values[which == number][:, pattern], np.flatnonzero(which == number))
+        Block(
+            x[pattern], values[which == number][:, pattern], np.flatnonzero(which == number),
+            np.flatnonzero(pattern), growth[pattern],
+        )
         for number, pattern in enumerate(patterns)
-    )
+    )  # fmt: skip
     columns = tuple(place for place, name in enumerate(RANDOM[:3]) if name in random)
-    return Problem(blocks, x, Layout(columns, "break" in random, unstructured, 1e-3 * float(np.diff(x).min())))
+    layout = Layout(columns, "break" in random, unstructured=False, no_spread=1e-3 * float(np.diff(x).min()))
+    return Problem(blocks, x, layout)
 
 
 def _fit(problem: Problem, candidates: list[Floats]) -> tuple[Problem, list[Optimum]]:
@@ -227,7 +271,9 @@ def _with_doubt(reasons: tuple[str, ...], names: tuple[str, ...], free: Floats, 
 def _notes(problem: Problem, best: Optimum, rivals: tuple[tuple[float, float], ...], regular: bool) -> tuple[str, ...]:
     idle = [RANDOM[problem.layout.columns[i]] for i in problem.layout.idle(best.parameters)]
     spread = problem.layout.spread(best.parameters)
-    ends = (problem.x[[0, -1]] - best.parameters[BREAK]) / spread
+    law = problem.layout.law if problem.layout.random_break else NORMAL
+    inside = np.maximum(problem.x[[0, -1]], problem.smallest_gap * _NOTHING)
+    ends = deviates(law, inside, float(best.parameters[BREAK]), spread).value
     outside = float(stats.norm.cdf(ends[0]) + stats.norm.sf(ends[1]))
     said = {
         f"By their normal law {outside:.0%} of breaks lie outside the doses: doubt that law.": outside > _OUTSIDE,

@@ -8,30 +8,27 @@ import numpy as np
 from scipy import optimize
 
 from ripplestats.fits.curves import Floats
-from ripplestats.fits.random_breaks.likelihood import (
-    BREAK,
-    LOG_RESIDUAL,
-    Block,
-    Evaluation,
-    Layout,
-    Nodes,
-    evaluate,
-    integration_nodes,
-)
+from ripplestats.fits.random_breaks.break_law import LOG_NORMAL, WIDEST_LOG_NORMAL, Nodes, integration_nodes
+from ripplestats.fits.random_breaks.layout import BREAK, LOG_RESIDUAL, LOG_SPREAD, Block, Law, Layout
+from ripplestats.fits.random_breaks.likelihood import Evaluation, evaluate
 
 #: Nodes a panel while searching, and at the optimum; doubled there until the likelihood stands still.
 SEARCH_ORDER, FIRST_ORDER, LAST_ORDER = 4, 6, 48
 #: Change of the log-likelihood, by more nodes, that does not matter.
-QUADRATURE_ERROR = 1e-4
+QUADRATURE_ERROR = 5e-4
 #: Optima this near in log-likelihood cannot be told apart by the data.
 NEAR = 2.0
 #: Half the squared distance to the optimum in standard errors at which a search has converged.
 DECREMENT = 1e-7
 #: Nodes a panel and steps of the stages of a search, and how many of its places each keeps.
 _STAGES = ((2, 15, 12), (SEARCH_ORDER, 80, 12))
-_NEWTON_STEPS = 12
+_NEWTON_STEPS = 20
+#: A Newton step longer than this (as ``DECREMENT``) asks for a new Hessian at its end.
+_RENEWED = 1e-3
 _FURTHEST = 30.0
 _REFUSED = 1e30
+#: Log-likelihood that a search gives up to stay off the widest log-normal spread, in units of −log of the room left.
+_BARRIER = 0.05
 #: What lacks more log-likelihood than this after the stages ends in no better optimum.
 _HOPELESS = 10.0
 #: Log-likelihood a value that a place may lack after a stage to be followed further.
@@ -42,17 +39,23 @@ _FAR = 0.1
 class Optimum:
     """Parameters at a maximum, its log-likelihood (restricted, if so), order of quadrature, and what is left.
 
-    ``hessian`` is that of the negative log-likelihood; ``decrement`` half the squared distance to the stationary point
+    ``information`` (P, size, size) is each prompt's Hessian of the negative log-likelihood; ``decrement`` half the squared distance to the stationary point
     in standard errors; ``quadrature_error`` the change of the log-likelihood with twice the nodes.
     """
 
     parameters: Floats
     log_likelihood: float
-    hessian: Floats
+    information: Floats
     decrement: float
     order: int
     quadrature_error: float
     restricted: float = np.nan
+
+    @cached_property
+    def hessian(self) -> Floats:
+        """The Hessian of the negative log-likelihood."""
+        found: Floats = self.information.sum(axis=0)
+        return found
 
 
 @dataclass(frozen=True)
@@ -67,13 +70,19 @@ class Problem:
 
     def with_equal_breaks(self) -> "Problem":
         """Return the problem with the spread of breaks at zero."""
-        return replace(self, layout=replace(self.layout, random_break=False), equal_breaks=True)
+        return replace(self, layout=replace(self.layout, random_break=False, joint=False), equal_breaks=True)
+
+    def under(self, law: Law) -> "Problem":
+        """Return the problem under another law of breaks, effects and errors."""
+        joint = law.correlated and self.layout.random_break
+        layout = replace(self.layout, law=law.breaks, unstructured=law.correlated, joint=joint, serial=law.serial)
+        return replace(self, layout=layout)
 
     def without_idle_spreads(self, found: Optimum, cost: float) -> Optimum:
         """Return the optimum with each spread at zero that adds less than ``cost`` to the log-likelihood."""
         if self.layout.unstructured:
             return found
-        for place in range(self.layout.first_factor, self.layout.size):
+        for place in range(self.layout.first_factor, self.layout.first_regression):
             parameters = found.parameters.copy()
             parameters[place] = 0.0
             if parameters[place] != found.parameters[place] and self.log_likelihood(parameters, found.order) > (
@@ -82,8 +91,7 @@ class Problem:
                 found = refine(self, parameters, found.order)
         # Zero is stationary, yet a Newton step leaves rounding there.
         parameters = found.parameters.copy()
-        for i in self.layout.idle(parameters):
-            parameters[self.layout.first_factor + self.layout.entries.index((i, i))] = 0.0
+        parameters[self.layout.idle_places(parameters)] = 0.0
         return replace(found, parameters=parameters)
 
     @cached_property
@@ -98,34 +106,63 @@ class Problem:
         below that of every start is a line search's overshoot, where nothing can be computed any more.
         """
         first, last = float(self.x[0]), float(self.x[-1])
+        lowest = 6 * first - 5 * self.x[1]
+        if self.layout.law == LOG_NORMAL:
+            lowest = max(lowest, self.x[1] / 100)
         return bool(
-            6 * first - 5 * self.x[1] <= parameters[BREAK] <= last
-            and self.layout.spread(parameters) <= (last - first) / 2
+            lowest <= parameters[BREAK] <= last
+            and self.layout.spread(parameters) <= self.widest(parameters)
             and self.least_residual <= parameters[LOG_RESIDUAL] <= _FURTHEST
         )
 
+    def widest(self, parameters: Floats) -> float:
+        """Return the widest spread of breaks that a search may try."""
+        half = float(self.x[-1] - self.x[0]) / 2
+        return min(half, WIDEST_LOG_NORMAL * float(parameters[BREAK])) if self.layout.law == LOG_NORMAL else half
+
+    def barrier(self, parameters: Floats) -> tuple[float, Floats]:
+        """Return what a search gives up near the widest log-normal spread, and its slopes: a wall would stop it there."""
+        slopes = np.zeros(len(parameters))
+        widest = self.widest(parameters)
+        if self.layout.law != LOG_NORMAL or not self.layout.random_break:
+            return 0.0, slopes
+        used = min(self.layout.spread(parameters) / widest, 1 - _BARRIER)
+        steep = _BARRIER * used / (1 - used)
+        slopes[LOG_SPREAD] = steep
+        if widest < (self.x[-1] - self.x[0]) / 2:
+            slopes[BREAK] = -steep / parameters[BREAK]
+        return -_BARRIER * float(np.log1p(-used)), slopes
+
     def nodes(self, parameters: Floats, order: int) -> Nodes:
         """Return integration nodes around the break of ``parameters``."""
-        return integration_nodes(self.x, float(parameters[BREAK]), self.layout.spread(parameters), order)
+        return integration_nodes(
+            self.x, float(parameters[BREAK]), self.layout.spread(parameters), order, self.layout.law
+        )
 
     def log_likelihood(self, parameters: Floats, order: int) -> float:
         """Return the log-likelihood with nodes around the break of ``parameters``."""
         return float(self.evaluate(parameters, order).log_likelihood.sum())
 
-    def evaluate(self, parameters: Floats, order: int, *, information: bool = False) -> Evaluation:
+    def evaluate(self, parameters: Floats, order: int) -> Evaluation:
         """Return log-likelihood and scores with nodes around the break of ``parameters``."""
-        return evaluate(self.blocks, self.layout, parameters, self.nodes(parameters, order), information=information)
+        return evaluate(self.blocks, self.layout, parameters, self.nodes(parameters, order))
+
+
+def climb(problem: Problem, starts: Sequence[Floats], n_stages: int = len(_STAGES)) -> list[Floats]:
+    """Climb a little from every start, then from the most likely places; returns the places that differ, best first."""
+    climbed = list(starts)
+    for order, steps, kept in _STAGES[:n_stages]:
+        climbed = [_climb(problem, one, order, steps) for one in climbed]
+        climbed = _distinct(problem, climbed)[:kept]
+    return climbed
 
 
 def search(problem: Problem, starts: Sequence[Floats]) -> list[Optimum]:
-    """Climb a little from every start, then from the most likely places; returns the optima that differ, best first.
+    """Climb from every start; returns the optima that differ, best first.
 
     The order of quadrature is raised at the best one until its log-likelihood stands still.
     """
-    climbed = list(starts)
-    for order, steps, kept in _STAGES:
-        climbed = [_climb(problem, one, order, steps) for one in climbed]
-        climbed = _distinct(problem, climbed)[:kept]
+    climbed = climb(problem, starts)
     found: list[Optimum] = []
     for parameters in climbed:
         hopeless = found and problem.log_likelihood(parameters, SEARCH_ORDER) < found[0].log_likelihood - _HOPELESS
@@ -180,7 +217,8 @@ def _climb(problem: Problem, start: Floats, order: int, steps: int) -> Floats:
         if not problem.allows(parameters):
             return _REFUSED, np.zeros_like(step)
         found = problem.evaluate(parameters, order)
-        return -float(found.log_likelihood.sum()), -root.T @ found.scores.sum(axis=0)
+        lost, slopes = problem.barrier(parameters)
+        return lost - float(found.log_likelihood.sum()), root.T @ (slopes - found.scores.sum(axis=0))
 
     begin: Floats = np.zeros(len(start))
     step = optimize.minimize(negative, begin, jac=True, method="BFGS", options={"gtol": 1e-2, "maxiter": steps}).x
@@ -191,8 +229,10 @@ def _climb(problem: Problem, start: Floats, order: int, steps: int) -> Floats:
 
 def refine(problem: Problem, parameters: Floats, order: int) -> Optimum:
     """Take Newton steps to the maximum nearby, with as many nodes a panel as it needs, at least ``order``."""
+    information: Floats | None = None
     while True:
-        found = _newton(problem, parameters, order)
+        found = _newton(problem, parameters, order, information)
+        information = found.information
         if not problem.layout.random_break:
             # Equal breaks: the likelihood has a kink at each dose, and its maximum may be one.
             place = int(np.searchsorted(problem.x, found.parameters[BREAK]))
@@ -208,13 +248,20 @@ def refine(problem: Problem, parameters: Floats, order: int) -> Optimum:
         parameters, order = found.parameters, 2 * order
 
 
-def _newton(problem: Problem, parameters: Floats, order: int, *, held: bool = False) -> Optimum:
-    """Climb by Newton steps; with the break ``held``, by the other parameters."""
+def _newton(
+    problem: Problem, parameters: Floats, order: int, information: Floats | None = None, *, held: bool = False
+) -> Optimum:
+    """Climb by Newton steps; with the break ``held``, by the other parameters.
+
+    The ``information`` from nearby, here or with fewer nodes, is renewed where steps are long.
+    """
+    decrement = np.inf
     for _ in range(_NEWTON_STEPS):
         here = problem.evaluate(parameters, order)
         value = float(here.log_likelihood.sum())
-        hessian = observed_information(problem, parameters, order)
-        step, decrement = ascent(hessian, here.scores.sum(axis=0), held=held)
+        if information is None or _RENEWED < decrement < np.inf:
+            information = information_by_prompt(problem, parameters, order)
+        step, decrement = ascent(information.sum(axis=0), here.scores.sum(axis=0), held=held)
         if decrement < DECREMENT:
             break
         shorter = filter(problem.allows, (parameters + step / 4**power for power in range(6)))
@@ -222,7 +269,8 @@ def _newton(problem: Problem, parameters: Floats, order: int, *, held: bool = Fa
         if better is None:
             break
         parameters = better
-    return Optimum(unsigned(problem.layout, parameters), value, hessian, decrement, order, np.nan)
+    assert information is not None
+    return Optimum(unsigned(problem.layout, parameters), value, information, decrement, order, np.nan)
 
 
 def ascent(hessian: Floats, gradient: Floats, *, held: bool = False) -> tuple[Floats, float]:
@@ -244,7 +292,13 @@ def ascent(hessian: Floats, gradient: Floats, *, held: bool = False) -> tuple[Fl
 
 
 def observed_information(problem: Problem, parameters: Floats, order: int) -> Floats:
-    """Return the negative Hessian of the log-likelihood by central differences of the score at unmoved nodes."""
+    """Return the negative Hessian of the log-likelihood."""
+    hessian: Floats = information_by_prompt(problem, parameters, order).sum(axis=0)
+    return hessian
+
+
+def information_by_prompt(problem: Problem, parameters: Floats, order: int) -> Floats:
+    """Return each prompt's negative Hessian by central differences of the score at unmoved nodes."""
     nodes = problem.nodes(parameters, order)
     layout = problem.layout
     lengths = np.full(layout.size, 1e-4)
@@ -256,6 +310,7 @@ def observed_information(problem: Problem, parameters: Floats, order: int) -> Fl
         step = np.zeros(layout.size)
         step[place] = length
         ends = [evaluate(problem.blocks, layout, parameters + sign * step, nodes).scores for sign in (1, -1)]
-        rows.append((ends[1] - ends[0]).sum(axis=0) / (2 * length))
-    hessian: Floats = np.array(rows)
-    return 0.5 * (hessian + hessian.T)
+        rows.append((ends[1] - ends[0]) / (2 * length))
+    hessian = np.stack(rows, axis=1)
+    symmetric: Floats = 0.5 * (hessian + hessian.swapaxes(1, 2))
+    return symmetric

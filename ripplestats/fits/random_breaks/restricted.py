@@ -5,12 +5,25 @@ from dataclasses import replace
 import numpy as np
 
 from ripplestats.fits.curves import Floats
-from ripplestats.fits.random_breaks.likelihood import BREAK, CHANGE, LOG_RESIDUAL, N_FIXED, Layout, Nodes, evaluate
-from ripplestats.fits.random_breaks.optimum import DECREMENT, Optimum, Problem, ascent, observed_information, unsigned
+from ripplestats.fits.random_breaks.break_law import Nodes
+from ripplestats.fits.random_breaks.layout import BREAK, CHANGE, LOG_RESIDUAL, N_FIXED, Layout
+from ripplestats.fits.random_breaks.likelihood import evaluate, information_of_mean
+from ripplestats.fits.random_breaks.optimum import (
+    DECREMENT,
+    FIRST_ORDER,
+    Optimum,
+    Problem,
+    ascent,
+    information_by_prompt,
+    observed_information,
+    unsigned,
+)
 
 _ROUNDS = 30
 #: Rounds with one Hessian.
 _RENEWED = 6
+#: How much farther from the stationary point than maximum likelihood it may stop: 0.005 standard errors in all.
+_TOLERANCE = 100
 
 
 def restricted(problem: Problem, found: Optimum) -> Optimum:
@@ -30,10 +43,11 @@ def restricted(problem: Problem, found: Optimum) -> Optimum:
     for turn in range(1, _ROUNDS + 1):
         nodes = problem.nodes(parameters, found.order)
         here = evaluate(problem.blocks, problem.layout, parameters, nodes)
-        slope = here.scores.sum(axis=0) + _correction_slope(problem, parameters, hessian, nodes)
+        coarse = problem.nodes(parameters, min(found.order, FIRST_ORDER))
+        slope = here.scores.sum(axis=0) + _correction_slope(problem, parameters, hessian, coarse)
         slope[zero] = 0.0
         step, decrement = ascent(hessian, slope, held=held)
-        if decrement < DECREMENT:
+        if decrement < _TOLERANCE * DECREMENT:
             break
         moved = parameters + np.where(zero, 0.0, step)
         if not problem.allows(moved):
@@ -47,7 +61,7 @@ def restricted(problem: Problem, found: Optimum) -> Optimum:
         found,
         parameters=unsigned(problem.layout, parameters),
         log_likelihood=likelihood,
-        hessian=observed_information(problem, parameters, found.order),
+        information=information_by_prompt(problem, parameters, found.order),
         decrement=decrement,
         restricted=likelihood + _correction(problem, parameters, nodes) + N_FIXED / 2 * np.log(2 * np.pi),
     )
@@ -71,7 +85,7 @@ def _correction_slope(problem: Problem, parameters: Floats, hessian: Floats, nod
 def _correction(problem: Problem, parameters: Floats, nodes: Nodes) -> float:
     layout = problem.layout
     if layout.random_break:
-        information = evaluate(problem.blocks, layout, parameters, nodes, information=True).louis
+        information = information_of_mean(problem.blocks, layout, parameters, nodes)
     else:
         information = information_at_one_break(problem, parameters)
     return -0.5 * float(np.linalg.slogdet(information)[1])
@@ -89,6 +103,6 @@ def information_at_one_break(problem: Problem, parameters: Floats) -> Floats:
         hinge = np.maximum(block.x - parameters[BREAK], 0)
         design = np.column_stack([np.ones_like(block.x), block.x, hinge, -parameters[CHANGE] * (hinge > 0)])
         loaded = design[:, list(layout.columns)] @ lower
-        covariance = loaded @ loaded.T + np.exp(2 * parameters[LOG_RESIDUAL]) * np.eye(len(block.x))
+        covariance = loaded @ loaded.T + np.exp(2 * parameters[LOG_RESIDUAL]) * block.error_shape(layout, parameters)
         total += len(block.values) * design.T @ np.linalg.solve(covariance, design)
     return total

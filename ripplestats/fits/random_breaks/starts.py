@@ -1,14 +1,20 @@
 """Where to begin the search for a random break: breaks from the mean curve, from single curves, and from the doses."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ripplestats.fits.breakpoint import MINIMUM_DOSES, BreakDesign
 from ripplestats.fits.curves import Floats
-from ripplestats.fits.random_breaks.likelihood import Block, Layout
+from ripplestats.fits.random_breaks.break_law import LOG_NORMAL
+from ripplestats.fits.random_breaks.layout import BREAK, LOG_RESIDUAL, LOG_SPREAD, Block, Layout
 from ripplestats.fits.random_breaks.optimum import SEARCH_ORDER, Problem
 
 #: Shares of the doses' ranks from which a search may begin.
 _RANKS = (0.15, 0.3, 0.5, 0.7, 0.85)
+
+#: Where errors are serial: Fisher's z of their correlation to begin with, and how much larger log σ is than what lines leave.
+_CORRELATED, _MARGINAL = 0.9, 0.3
 
 
 def starts(problem: Problem) -> list[Floats]:
@@ -74,3 +80,24 @@ def _start(problem: Problem, centre: float, spread: float) -> Floats:
 
 def _design(block: Block) -> BreakDesign:
     return BreakDesign(block.x, np.ones(len(block.x)))
+
+
+def generalised_starts(places: Sequence[Floats], simple: Layout, problem: Problem) -> list[Floats]:
+    """Return starts of a general model at places of the simple one, whose effects and errors are independent."""
+    general, least = problem.layout, float(problem.x[1]) / 2
+    found = []
+    for place in places:
+        start = np.zeros(general.size)
+        start[: simple.first_factor] = place[: simple.first_factor]
+        if general.law == LOG_NORMAL:
+            # This law has an end.
+            start[BREAK] = max(start[BREAK], least)
+            if general.random_break:
+                start[LOG_SPREAD] = min(start[LOG_SPREAD], np.log(start[BREAK]))
+        for value, entry in zip(place[simple.first_factor :], simple.entries, strict=False):
+            start[general.first_factor + general.entries.index(entry)] = value
+        if general.serial:
+            start[LOG_RESIDUAL] += _MARGINAL
+            start[general.first_shape] = _CORRELATED
+        found.append(start)
+    return found

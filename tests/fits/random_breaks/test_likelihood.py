@@ -4,15 +4,9 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from ripplestats.fits.random_breaks.likelihood import (
-    BREAK,
-    LOG_RESIDUAL,
-    Block,
-    Layout,
-    Nodes,
-    evaluate,
-    integration_nodes,
-)
+from ripplestats.fits.random_breaks.break_law import LOG_NORMAL, Nodes, integration_nodes
+from ripplestats.fits.random_breaks.layout import BREAK, LOG_RESIDUAL, Block, Layout
+from ripplestats.fits.random_breaks.likelihood import evaluate, information_of_mean
 from ripplestats.fits.random_breaks.optimum import Problem, observed_information
 from ripplestats.fits.random_breaks.restricted import information_at_one_break
 
@@ -24,13 +18,17 @@ LAYOUTS = [
     Layout((0, 2), random_break=True, unstructured=True, no_spread=1e-5),
     Layout((1,), random_break=True, unstructured=False, no_spread=1e-5),
     Layout((), random_break=True, unstructured=False, no_spread=1e-5),
+    Layout((0, 1, 2), random_break=True, unstructured=True, no_spread=1e-5, law=LOG_NORMAL, joint=True, serial=True),
+    Layout((0, 2), random_break=True, unstructured=False, no_spread=1e-5, joint=True, serial=True),
 ]
 
 
 def parameters(layout: Layout) -> np.ndarray:
     spreads = [np.log(0.2), np.log(0.35)] if layout.random_break else [np.log(0.2)]
     factor = {(0, 0): 0.4, (1, 1): 0.3, (2, 2): 0.2, (1, 0): -0.15, (2, 0): 0.1, (2, 1): -0.1}
-    return np.array([*MEAN, *spreads, *(factor[entry] for entry in layout.entries)])
+    regression = [0.1, -0.2, 0.15][: len(layout.columns)] if layout.joint else []
+    shape = [0.7, 0.4] if layout.serial else []
+    return np.array([*MEAN, *spreads, *(factor[entry] for entry in layout.entries), *regression, *shape])
 
 
 def curves(n: int, x: np.ndarray = X, seed: int = 0) -> np.ndarray:
@@ -42,15 +40,26 @@ def curves(n: int, x: np.ndarray = X, seed: int = 0) -> np.ndarray:
 
 
 def problem(layout: Layout, values: np.ndarray, x: np.ndarray = X) -> Problem:
-    return Problem((Block(x, values, np.arange(len(values))),), x, layout)
+    return Problem((Block(x, values, np.arange(len(values)), np.arange(len(x)), x / x[-1]),), x, layout)
 
 
 def density_given_break(y: np.ndarray, x: np.ndarray, layout: Layout, at: np.ndarray, where: float) -> float:
     """The log-density of one curve that breaks at ``where``, by its dense covariance."""
     design = np.column_stack([np.ones_like(x), x, np.maximum(x - where, 0)])
     loaded = design[:, list(layout.columns)] @ layout.factor(at)
-    covariance = loaded @ loaded.T + np.exp(2 * at[LOG_RESIDUAL]) * np.eye(len(x))
-    return float(stats.multivariate_normal(design @ at[:BREAK], covariance).logpdf(y))
+    errors = np.eye(len(x))
+    if layout.serial:
+        scale = np.exp(at[-1] * x / x[-1])
+        errors = np.array(
+            [[scale[i] * scale[j] * np.tanh(at[-2]) ** abs(i - j) for j in range(len(x))] for i in range(len(x))]
+        )
+    mean = at[:BREAK].copy()
+    if layout.joint:
+        spread = layout.spread(at)
+        z = np.log(where / at[BREAK]) * at[BREAK] / spread if layout.law == LOG_NORMAL else (where - at[BREAK]) / spread
+        mean[list(layout.columns)] += z * at[layout.first_regression :][: len(layout.columns)]
+    covariance = loaded @ loaded.T + np.exp(2 * at[LOG_RESIDUAL]) * errors
+    return float(stats.multivariate_normal(design @ mean, covariance).logpdf(y))
 
 
 def brute_force(y: np.ndarray, x: np.ndarray, layout: Layout, at: np.ndarray) -> tuple[float, float]:
@@ -58,6 +67,9 @@ def brute_force(y: np.ndarray, x: np.ndarray, layout: Layout, at: np.ndarray) ->
     spread = layout.spread(at)
     law = stats.norm(at[BREAK], spread)
     ends = at[BREAK] - 8 * spread, at[BREAK] + 8 * spread
+    if layout.law == LOG_NORMAL:
+        law = stats.lognorm(spread / at[BREAK], scale=at[BREAK])
+        ends = 1e-6, at[BREAK] * np.exp(8 * spread / at[BREAK])
     inner = [dose for dose in x if ends[0] < dose < ends[1]]
     integrals = [
         integrate.quad(
@@ -121,10 +133,10 @@ def test_a_tiny_random_spread_is_near_the_model_without():
     np.testing.assert_allclose(near, problem(none, values).evaluate(at, 6).log_likelihood, atol=1e-3)
 
 
-def test_louis_information_is_the_negative_hessian():
-    layout = LAYOUTS[1]
+@pytest.mark.parametrize("layout", [LAYOUTS[1], *LAYOUTS[-2:]])
+def test_louis_information_is_the_negative_hessian(layout):
     one, at = problem(layout, curves(8)), parameters(layout)
-    louis = one.evaluate(at, 12, information=True).louis
+    louis = information_of_mean(one.blocks, layout, at, one.nodes(at, 12))
     np.testing.assert_allclose(louis, observed_information(one, at, 12)[:4, :4], rtol=1e-4, atol=1e-2)
 
 

@@ -1,0 +1,112 @@
+"""The general law: truth recovered where the simple law misses it, what may not change it, and when it is chosen."""
+
+import numpy as np
+import pytest
+
+from ripplestats.errors import InputError
+from ripplestats.fits.random_breaks.inference import left_out
+from ripplestats.fits.random_breaks.layout import GENERAL, SIMPLE
+from ripplestats.fits.random_breaks.model import BreakModel, chosen_law, fit_break_model, term_names
+
+X = np.array([0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.3, 1.6, 2.0, 2.5, 3.0, 4.0, 6.0, 9.0])
+
+
+def simulated(seed: int, n: int = 60, noise: float = 0.15) -> np.ndarray:
+    """Curves that reach their level sooner or later, so that early breaks are steep; noise is serial and grows."""
+    rng = np.random.default_rng(seed)
+    breaks = np.exp(0.3 * rng.standard_normal((n, 1)) - 0.045)
+    level = rng.normal(1.0, 0.3, (n, 1))
+    error = rng.standard_normal((n, len(X)))
+    for place in range(1, len(X)):
+        error[:, place] = 0.9 * error[:, place - 1] + np.sqrt(1 - 0.9**2) * error[:, place]
+    return level * np.minimum(X, breaks) / breaks + noise * (0.5 + 0.5 * np.minimum(X, 1.0)) * error
+
+
+def fit(values: np.ndarray, x: np.ndarray = X, **options: object) -> BreakModel:
+    return fit_break_model(values, x, law=GENERAL, method="ml", **options)
+
+
+def named(model: BreakModel) -> dict[str, float]:
+    return dict(zip(model.terms, model.estimate, strict=True))
+
+
+def test_truth_lies_within_the_interval_and_the_shape_of_errors_is_found():
+    found = fit(simulated(1))
+    assert found.reasons[0] == ""
+    assert found.low[0] < 1.0 < found.high[0]
+    assert found.std_error[0] < 0.1
+    estimate = named(found)
+    assert estimate["threshold_median"] < estimate["population_threshold"]
+    assert estimate["threshold_sd"] == pytest.approx(0.3, abs=0.1)
+    assert estimate["autocorrelation"] == pytest.approx(0.9, abs=0.07)
+    assert estimate["residual_growth"] == pytest.approx(2.0, abs=0.6)
+    assert estimate["correlation_slope_below_break"] < -0.3
+
+
+def test_the_simple_law_misses_the_truth_that_the_general_law_finds():
+    values = [simulated(seed, n=40, noise=0.3) for seed in range(4)]
+    simple, general = (
+        np.mean([fit_break_model(one, X, method="ml", law=law).estimate[0] for one in values])
+        for law in (SIMPLE, GENERAL)
+    )
+    assert abs(general - 1.0) < 0.06
+    assert abs(simple - 1.0) > 0.1
+
+
+def test_effects_that_correlate_wholly_leave_the_threshold_its_interval():
+    found = fit(simulated(0, n=40, noise=0.3))
+    assert abs(named(found)["correlation_slope_below_slope_change"]) > 0.99
+    assert found.low[0] < 1.0 < found.high[0]
+
+
+def test_affine_change_of_effects_and_of_the_doses_unit_moves_breaks_as_it_should():
+    values = simulated(2, n=40)
+    base, moved, scaled = fit(values), fit(5 - 3 * values), fit(values, 100 * X)
+    np.testing.assert_allclose(moved.estimate[:3], base.estimate[:3], rtol=1e-3)
+    np.testing.assert_allclose(moved.std_error[0], base.std_error[0], rtol=1e-2)
+    np.testing.assert_allclose(scaled.estimate[:3], 100 * base.estimate[:3], rtol=1e-3)
+    assert scaled.log_likelihood == pytest.approx(base.log_likelihood, abs=1e-2)
+
+
+def test_prompts_that_lack_doses_are_fitted_set_by_set():
+    values = simulated(3, n=40)
+    base = fit(values)
+    values[3, 5], values[7, [2, 8]] = np.nan, np.nan
+    found = fit(values)
+    assert "Prompts have 3 different sets of doses: fitted set by set." in found.notes
+    assert found.estimate[0] == pytest.approx(base.estimate[0], abs=base.std_error[0] / 2)
+
+
+def test_one_newton_step_leaves_a_document_out_exactly_where_the_likelihood_is_quadratic():
+    rng = np.random.default_rng(0)
+    designs, values = rng.standard_normal((8, 5, 2)), rng.standard_normal((8, 5))
+    flat, whole = designs.reshape(-1, 2), values.ravel()
+    estimate = np.linalg.lstsq(flat, whole, rcond=None)[0]
+    information = designs.swapaxes(1, 2) @ designs
+    score = np.einsum("dji,dj->di", designs, values - designs @ estimate)
+    root = np.linalg.cholesky(np.linalg.inv(information.sum(axis=0)))
+    expected = [
+        estimate
+        - np.linalg.lstsq(np.delete(designs, d, 0).reshape(-1, 2), np.delete(values, d, 0).ravel(), rcond=None)[0]
+        for d in range(8)
+    ]
+    np.testing.assert_allclose(left_out(root, information, score), expected, atol=1e-10)
+
+
+def test_the_general_law_is_chosen_with_prompts_enough_and_no_negative_dose():
+    many, few = np.zeros((30, 3)), np.zeros((29, 3))
+    assert chosen_law("auto", many, X) == GENERAL
+    assert chosen_law("auto", few, X) == chosen_law("auto", many, X - 1) == SIMPLE
+    assert chosen_law("simple", many, X) == SIMPLE
+    with pytest.raises(InputError, match="law='odd' is not known; allowed: auto, simple, general"):
+        chosen_law("odd", many, X)
+    with pytest.raises(InputError, match="log-normal breaks need doses that are not negative"):
+        fit(simulated(5, n=30), X - 1)
+
+
+def test_terms_follow_from_the_law():
+    assert term_names(("intercept", "break"), GENERAL) == (
+        "population_threshold", "threshold_sd", "threshold_median", "intercept", "slope_below", "slope_change",
+        "slope_above", "sd_intercept", "correlation_intercept_break", "residual", "autocorrelation", "residual_growth",
+    )  # fmt: skip
+    assert "threshold_median" not in term_names(("break",), SIMPLE)
