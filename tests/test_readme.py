@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from docs.making.blocks import command_lines, printed_by
 from ripplestats.arguments import parse_arguments
 
 ROOT = Path(__file__).parents[1]
@@ -12,21 +13,18 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.embedded_model
-def test_the_python_block_runs(
-    embedded_model: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (block,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+def test_the_python_block_runs(embedded_model: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    exec(compile(block, "README.md", "exec"), {})
-    assert "threshold" in capsys.readouterr().out
+    (printed,) = printed_by(README, "README.md")
+    assert "threshold" in printed
     assert (tmp_path / "runs/example/manifest.json").exists()
 
 
 def test_every_command_of_the_readme_can_be_parsed() -> None:
-    commands = re.findall(r"python -m ripplestats\.run (.*?)[`\n]", README)
+    commands = command_lines(README, "python -m ripplestats.run")
     assert len(commands) >= 2
     for command in commands:
-        parse_arguments(command.split())
+        parse_arguments(command)
 
 
 def test_every_make_target_of_the_readme_exists() -> None:

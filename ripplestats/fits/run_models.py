@@ -11,12 +11,12 @@ from ripplestats.errors import InputError
 from ripplestats.fits.balanced.design import BalancedModel, RandomEffect
 from ripplestats.fits.balanced.fit import BalancedFit, fit_balanced
 from ripplestats.fits.balanced.inference import satterthwaite
-from ripplestats.fits.curve_layout import Cell
+from ripplestats.fits.curve_layout import ALL_LAYERS, Cell
 from ripplestats.fits.curves import Floats
 from ripplestats.fits.products import CrossProducts
 from ripplestats.fits.prompt_curves import prompt_curves
+from ripplestats.fits.random_breaks.law_choice import AUTOMATIC, fit_by_law
 from ripplestats.fits.random_breaks.layout import GENERAL
-from ripplestats.fits.random_breaks.model import chosen_law, fit_break_model
 from ripplestats.fits.run_statistics import CellStatistics
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 KNOT_PERCENT = 10.0
 MIXED = "mixed model, REML, Satterthwaite"
 CROSSED = "mixed model, prompts crossed with layers, REML, Satterthwaite"
-POPULATION = "segmented mixed model, general law, robust t"
-POPULATION_OF_FEW = "segmented mixed model, simple law, REML, robust t"
+POPULATION_GENERAL = "segmented mixed model, general law, robust t"
+POPULATION_SIMPLE = "segmented mixed model, simple law, REML, robust t"
 _FIXED = ("mixed_intercept", "mixed_slope_below", "mixed_slope_above")
 _RANDOM = ("intercept", "slope_below")
 Row = dict[str, object]
@@ -60,27 +60,29 @@ def mixed_rows(statistics: CellStatistics, conf_level: float) -> pd.DataFrame:
 def population_rows(run: "Run", cell: Cell, conf_level: float) -> pd.DataFrame:
     """Fit the segmented mixed model, in which every prompt has a break of its own, for each layer and their mean.
 
-    Breaks are log-normal, effects correlate with them and errors are serial, where there are prompts enough for it.
+    The mean over layers under the general law where it can be fitted (``fit_by_law``); layers under the simple one, for
+    single layers are so noisy that the other seldom tells their breaks, and takes several times as long to say so.
     """
     found = prompt_curves(run, cell)
-    law = chosen_law("auto", found.values, found.x)
     rows: list[Row] = []
     for place, layer in enumerate(found.groups):
+        law = AUTOMATIC if layer == ALL_LAYERS else "simple"
         try:
-            model = fit_break_model(found.values[:, place], found.x, found.documents, law=law, conf_level=conf_level)
+            model = fit_by_law(found.values[:, place], found.x, found.documents, law=law, conf_level=conf_level)
         except InputError as error:
-            rows += [_row(str(layer), name, str(error)) for name in ("population_threshold", "threshold_sd")]
+            names = ("population_threshold", "threshold_sd")
+            rows += [{**_row(str(layer), name, str(error)), "method": POPULATION_SIMPLE} for name in names]
             continue
+        method = POPULATION_GENERAL if model.law == GENERAL else POPULATION_SIMPLE
         notes = " ".join(filter(None, (found.note, *model.notes)))
         for i, term in enumerate(model.terms):
             reason = model.reasons[i]
             figures = (model.estimate[i], model.std_error[i], model.low[i], model.high[i])
             name = term if term in ("population_threshold", "threshold_sd") else f"population_{term}"
-            rows.append(_row(str(layer), name, " ".join(filter(None, (reason, notes))), figures))
+            said = " ".join(filter(None, (reason, notes)))
+            rows.append({**_row(str(layer), name, said, figures), "method": method})
     counts = {"n_prompts": len(found.prompts), "n_documents": len(np.unique(found.documents))}
-    return pd.DataFrame(rows).assign(
-        **cell._asdict(), **counts, method=POPULATION if law == GENERAL else POPULATION_OF_FEW
-    )
+    return pd.DataFrame(rows).assign(**cell._asdict(), **counts)
 
 
 def _of_groups(products: CrossProducts, groups: list[int]) -> CrossProducts:

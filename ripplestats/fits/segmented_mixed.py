@@ -9,8 +9,9 @@ from scipy import stats
 
 from ripplestats.errors import InputError
 from ripplestats.fits.curves import Floats, check_columns
-from ripplestats.fits.random_breaks.layout import GENERAL, Law
-from ripplestats.fits.random_breaks.model import RANDOM, BreakModel, chosen_law, chosen_method, fit_break_model
+from ripplestats.fits.random_breaks.law_choice import AUTOMATIC, fit_by_law
+from ripplestats.fits.random_breaks.layout import GENERAL, RANDOM, Law
+from ripplestats.fits.random_breaks.model import BreakModel, chosen_method
 from ripplestats.fits.result import TERMS, FitResult
 from ripplestats.rendering.charts import draw_curves
 
@@ -49,7 +50,7 @@ def segmented_mixed(
     by: str | None = None,
     method: str = "auto",
     random: Sequence[str] = RANDOM,
-    law: str = "auto",
+    law: str = AUTOMATIC,
     conf_level: float = 0.95,
 ) -> SegmentedMixedResult:
     """Estimate the mean and the spread of breaks that differ between groups (prompts).
@@ -73,7 +74,8 @@ def segmented_mixed(
             (None for one model).
         method: ``reml``, ``ml``, or ``auto``: REML under the simple law, maximum likelihood under the general one.
         random: which of ``intercept``, ``slope_below``, ``slope_change`` and ``break`` differ between prompts.
-        law: ``general``, ``simple``, or ``auto``: general with at least 30 prompts and no negative dose.
+        law: ``general``, ``simple``, or ``auto``: general with at least 30 prompts and no negative dose, and simple
+            where that tells no threshold; a note says which and why.
         conf_level: of the intervals.
 
     Returns:
@@ -93,11 +95,9 @@ def segmented_mixed(
     _check(frame, y, x, group, cluster, by)
     levels: Iterator[tuple[Hashable, pd.DataFrame]] = frame.groupby(by, observed=True) if by else iter([("all", frame)])
     curves = {level: _curves(rows, y, x, group, cluster) for level, rows in levels}
-    laws = {level: chosen_law(law, one.values, one.x) for level, one in curves.items()}
     models = {
-        level: fit_break_model(
-            one.values, one.x, one.clusters, method=method, random=random, conf_level=conf_level,
-            law=laws[level],
+        level: fit_by_law(
+            one.values, one.x, one.clusters, law=law, method=method, random=random, conf_level=conf_level
         )
         for level, one in curves.items()
     }  # fmt: skip
@@ -118,7 +118,7 @@ def segmented_mixed(
         n_prompts=int(frame[group].nunique()),
         n_documents=int(frame[cluster or group].nunique()),
         notes=(
-            f"{_said(method, laws.values())} by the exact likelihood; {conf_level:.0%} t intervals robust to {cluster or group}, "
+            f"{_said(method, {model.law for model in models.values()})} by the exact likelihood; {conf_level:.0%} t intervals robust to {cluster or group}, "
             "those of spreads, and of thresholds under the general law, on the logarithmic scale.",
             *(["Rows of one prompt and dose are averaged."] if averaged else []),
             *named,

@@ -7,6 +7,7 @@ without remote code and without pickle.
 import copy
 import hashlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -102,12 +103,14 @@ def load_model(
     if dtype not in DTYPES:
         raise ModelError(f"--dtype {dtype!r} is not known; allowed: {', '.join(DTYPES)}")
     folder, used, commit, why = _folder(name, revision, fallback, say)
-    network = _network(folder, used, dtype).to(_device(device))
+    with ThreadPoolExecutor(1) as beside:
+        digest = beside.submit(_digest, folder)
+        network = _network(folder, used, dtype).to(_device(device))
     tokenizer = _tokenizer(folder, used)
     rows = network.get_input_embeddings().weight.shape[0]
     if len(tokenizer) > rows:
         raise ModelError(f"the tokenizer of --model {used!r} knows {len(tokenizer)} tokens, the model only {rows}")
-    return Model(network, tokenizer, find_layout(network, sites), name, used, commit, _digest(folder), why, folder)
+    return Model(network, tokenizer, find_layout(network, sites), name, used, commit, digest.result(), why, folder)
 
 
 def reference_model(model: Model, dtype: str = "float32") -> Model:

@@ -80,8 +80,10 @@ def _threshold(cell: pd.DataFrame, blocks: str) -> str:
 
 def _population(cell: pd.DataFrame) -> list[str]:
     row, spread = (_row(cell, name, ALL_LAYERS) for name in ("population_threshold", "threshold_sd"))
-    if row is None or spread is None or np.isnan(row["estimate"]):
+    if row is None or spread is None:
         return []
+    if np.isnan(row["estimate"]):
+        return [f"Prompts' own breaks: {row['note'].rstrip('.')}."]
     said = f" ({row['note'].rstrip('.')})" if isinstance(row["note"], str) and row["note"] else ""
     return [
         f"Prompts' own breaks: mean {percent(row['estimate'])} {interval(row['conf_low'], row['conf_high'])}, standard "

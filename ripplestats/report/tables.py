@@ -7,7 +7,7 @@ import pandas as pd
 
 from ripplestats.fits.curve_layout import ALL_LAYERS
 from ripplestats.fits.run_estimates import CELLS, UNITS, main_metric, main_rows
-from ripplestats.fits.run_models import CROSSED
+from ripplestats.fits.run_models import CROSSED, POPULATION_GENERAL, POPULATION_SIMPLE
 from ripplestats.hypotheses.claims import UNDEFINED
 from ripplestats.rendering.latex import latex_table
 from ripplestats.report.precision_table import write_precision
@@ -114,12 +114,29 @@ def _thresholds(estimates: pd.DataFrame, level: str) -> tuple[pd.DataFrame, str,
         f"Rates in % of neurons; exact global least squares. Slopes in {UNITS[main]} per percentage point of neurons replaced. In "
         f"brackets {level} intervals: of the threshold by inverting t tests over documents, of slopes from resampling "
         "documents (expanded percentile).",
-        "Population: mean and SD of prompts' own breaks (segmented mixed model, REML, t intervals robust to documents). "
-        "It differs from the threshold, the break of the mean curve, which spread between prompts bends and shifts."
-        if "population (%)" in columns
-        else "",
+        _population_note(rows) if "population (%)" in columns else "",
     )
     return _cells(wide).assign(**columns), caption, notes
+
+
+#: What the laws of the population's threshold suppose.
+_LAWS = {
+    POPULATION_GENERAL: "general law: log-normal breaks, correlated effects, serial errors",
+    POPULATION_SIMPLE: "simple law: normal breaks, independent effects and errors, which may make intervals too narrow",
+}
+
+
+def _population_note(rows: pd.DataFrame) -> str:
+    fitted = rows[rows["quantity"] == "population_threshold"]
+    by_law = []
+    for method, law in _LAWS.items():
+        layers = fitted.loc[fitted["method"] == method, "layer"]
+        where = "every row" if len(layers) == len(fitted) else "all" if set(layers) == {ALL_LAYERS} else "blocks"
+        by_law += [f"{where} by the {law}"] if len(layers) else []
+    return (
+        f"Population: mean and SD of prompts' own breaks (segmented mixed model, t intervals robust to documents; {'; '.join(by_law)}). "
+        "It differs from the threshold, the break of the mean curve, which spread between prompts bends and shifts."
+    )
 
 
 def _core_fractions(estimates: pd.DataFrame, level: str) -> tuple[pd.DataFrame, str, tuple[str, ...]]:

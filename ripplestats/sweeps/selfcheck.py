@@ -89,7 +89,7 @@ class _Found:
 
 
 def check_one_pass(trial: Trial, grid: Grid, reference: Trial | None = None) -> SelfCheck:
-    """Run a few cells and a no-op through both engines, the hooked forward one cell and one prompt at a time.
+    """Run a few cells and a no-op through both engines, the hooked forward one prompt at a time.
 
     Args:
         trial: the model of the sweep on one or two of its prompts.
@@ -141,18 +141,13 @@ def _one_pass(trial: Trial, layers: Sequence[int], branches: Sequence[Branch]) -
 
 
 def _one_by_one(trial: Trial, layers: Sequence[int], branches: Sequence[Branch]) -> _Found:
-    """Return the outcomes of the definition, each cell by itself; a no-op changes nothing."""
+    """Return the outcomes of the definition, each prompt by itself; a no-op changes nothing."""
     prompts, cleans = [], []
     for number in range(len(trial.batch.prompts)):
-        one = trial.batch.only(number)
-        cells = []
-        for layer in layers:
-            for branch in branches:
-                with tf32_products(trial.tf32):
-                    clean, outcomes = run_hooked(trial.model, one, [layer], [branch])
-                cells.append(_by_layer(outcomes, 1, trial.vocabulary)[:, 0, 0])
+        with tf32_products(trial.tf32):
+            clean, outcomes = run_hooked(trial.model, trial.batch.only(number), layers, branches)
         cleans.append(clean.logprob)
-        prompts.append(torch.stack(cells, dim=1).unflatten(1, (len(layers), len(branches))))
+        prompts.append(_by_layer(outcomes, len(layers), trial.vocabulary))
     found, logprob = torch.cat(prompts, dim=-1), torch.cat(cleans)
     return _Found(found, torch.cat([logprob.new_zeros(len(found) * len(layers) * len(logprob)), logprob]))
 

@@ -1,15 +1,21 @@
 """All estimates of a run, held against the single estimators on the same rows."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from ripplestats.fits import run_models
 from ripplestats.fits.core import core_fraction
+from ripplestats.fits.curve_layout import Cell
 from ripplestats.fits.mixed import mixed
+from ripplestats.fits.random_breaks.law_choice import fit_by_law
+from ripplestats.fits.random_breaks.layout import GENERAL, SIMPLE
+from ripplestats.fits.random_breaks.model import BreakModel
 from ripplestats.fits.run_estimates import CURVE_METRICS, INVERTED, RESAMPLED, estimate_run, layer_curves
-from ripplestats.fits.run_models import CROSSED, MIXED, POPULATION
+from ripplestats.fits.run_models import CROSSED, MIXED, POPULATION_GENERAL, POPULATION_SIMPLE
 from ripplestats.fits.segmented import segmented
 from ripplestats.fits.segmented_mixed import segmented_mixed
 from ripplestats.store.run_directory import Run
@@ -151,9 +157,30 @@ def test_population_thresholds_are_those_of_segmented_mixed(run: Run, found: pd.
     alone = segmented_mixed(
         frame, y="delta_logprob", x="effective_rate", group="prompt_id", cluster="document_id"
     ).tidy()
-    mine = rows(found, method=POPULATION, layer="1")
+    mine = rows(found, method=POPULATION_SIMPLE, layer="1")
     assert list(mine["quantity"].iloc[:2]) == ["population_threshold", "threshold_sd"]
     np.testing.assert_allclose(mine[LIMITS], alone[LIMITS], rtol=1e-5)
+    overall = rows(found, quantity="population_threshold", layer="all")
+    assert list(overall["method"]) == [POPULATION_SIMPLE]
+    assert overall["note"].str.contains("the general one is chosen from 30 prompts on").all()
+
+
+def test_the_mean_over_layers_is_by_the_general_law_where_it_tells_and_blocks_are_by_the_simple_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked = []
+
+    def fit(values: np.ndarray, x: np.ndarray, *rest: object, law: str, **options: object) -> BreakModel:
+        asked.append(law)
+        model = fit_by_law(values, x, law="simple", random=("break",), method="ml")
+        return replace(model, law=GENERAL if law == "auto" else SIMPLE)
+
+    monkeypatch.setattr(run_models, "fit_by_law", fit)
+    run = make_run(tmp_path / "run", arms=("top",), layers=(0, 1, 2), prompts=6)
+    made = run_models.population_rows(run, Cell("top", "median", "pre", "delta_logprob"), 0.95)
+    assert asked == ["auto", "simple", "simple", "simple"]
+    methods = made.groupby("layer", sort=False)["method"].unique().map(list).to_dict()
+    assert methods == {"all": [POPULATION_GENERAL], **{block: [POPULATION_SIMPLE] for block in ("0", "1", "2")}}
 
 
 def test_what_keeping_the_top_restores_is_estimated_beside_what_replacing_it_destroys(tmp_path: Path) -> None:
@@ -178,7 +205,7 @@ def test_a_parametric_curve_checks_the_core_fraction_of_the_top_arm(found: pd.Da
 
 
 def test_only_the_top_arm_has_a_mixed_model(found: pd.DataFrame) -> None:
-    models = found[found["method"].isin([MIXED, CROSSED, POPULATION])]
+    models = found[found["method"].isin([MIXED, CROSSED, POPULATION_SIMPLE])]
     assert set(models["arm"]) == {"top"}
     assert list(models["layer"].unique()) == ["all", "0", "1", "2"]
 

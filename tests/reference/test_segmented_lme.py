@@ -21,7 +21,7 @@ import pytest
 
 from ripplestats.fits.random_breaks.likelihood import Block, Layout
 from ripplestats.fits.random_breaks.model import BreakModel, fit_break_model
-from ripplestats.fits.random_breaks.optimum import Problem
+from ripplestats.fits.random_breaks.problem import Problem
 
 HERE = Path(__file__).parent
 DATA = pd.read_csv(HERE / "segmented_lme_data.csv")

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from ripplestats.fits.run_estimates import INVERTED, RESAMPLED
-from ripplestats.fits.run_models import CROSSED, MIXED, POPULATION
+from ripplestats.fits.run_models import CROSSED, MIXED, POPULATION_SIMPLE
 from ripplestats.report.tables import write_tables
 from ripplestats.store.run_directory import Run
 from ripplestats.store.schema import CLAIM_COLUMNS, ESTIMATES
@@ -91,7 +91,7 @@ def test_all_tables_compile_and_print_the_name_of_the_dataset(tables: dict[str, 
 
 def shown_rows(made: Finished, arm: str, layer: str) -> pd.DataFrame:
     rows = made.estimates
-    chosen = (rows["metric"] == "delta_logprob") & rows["method"].isin([INVERTED, RESAMPLED, POPULATION])
+    chosen = (rows["metric"] == "delta_logprob") & rows["method"].isin([INVERTED, RESAMPLED, POPULATION_SIMPLE])
     inverted = rows["quantity"].isin(["threshold", "plateau", "core_fraction"]) == (rows["method"] == INVERTED)
     return rows[chosen & inverted & (rows["arm"] == arm) & (rows["layer"] == layer)]
 

@@ -18,7 +18,8 @@ from ripplestats.fits.random_breaks.layout import (
     Block,
     Layout,
 )
-from ripplestats.fits.random_breaks.optimum import Optimum, Problem
+from ripplestats.fits.random_breaks.optimum import Optimum
+from ripplestats.fits.random_breaks.problem import Problem
 from ripplestats.fits.random_breaks.restricted import information_at_one_break
 
 #: The least share of the information that is taken to be left without a document.

@@ -12,6 +12,8 @@ from ripplestats.fits.random_breaks.serial_errors import N_SHAPE, Precision, err
 
 #: Places of intercept, slope below, change of slope, break, log σ and (if the break is random) log τ in the vector.
 INTERCEPT, SLOPE, CHANGE, BREAK, LOG_RESIDUAL, LOG_SPREAD = range(6)
+#: The effects that may differ between prompts.
+RANDOM = ("intercept", "slope_below", "slope_change", "break")
 #: The parameters of the mean; the others are of spread.
 N_FIXED = 4
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,32 +11,31 @@ from scipy import stats
 from ripplestats.errors import InputError
 from ripplestats.fits.breakpoint import MINIMUM_DOSES
 from ripplestats.fits.curves import Floats
-from ripplestats.fits.random_breaks.break_law import LOG_NORMAL, NORMAL, deviates
+from ripplestats.fits.random_breaks.break_law import LOG_NORMAL
 from ripplestats.fits.random_breaks.inference import Natural, covariances
-from ripplestats.fits.random_breaks.layout import BREAK, GENERAL, N_FIXED, SIMPLE, Block, Law, Layout
-from ripplestats.fits.random_breaks.optimum import NEAR, Optimum, Problem, climb, search
+from ripplestats.fits.random_breaks.layout import BREAK, N_FIXED, RANDOM, SIMPLE, Block, Law, Layout
+from ripplestats.fits.random_breaks.optimum import (
+    NEAR,
+    STAGES,
+    Optimum,
+    Stage,
+    search,
+    without_idle_spreads,
+)
+from ripplestats.fits.random_breaks.problem import Problem
+from ripplestats.fits.random_breaks.remarks import notes_on, where_search_ended, with_doubt
 from ripplestats.fits.random_breaks.restricted import restricted
-from ripplestats.fits.random_breaks.starts import generalised_starts, starts
+from ripplestats.fits.random_breaks.starts import generalised_places, starts
 
-#: The effects that may differ between prompts.
-RANDOM = ("intercept", "slope_below", "slope_change", "break")
 METHODS = ("auto", "reml", "ml")
-#: The laws that have a name. With fewer prompts than this the general one has too many parameters to be chosen by itself.
-LAWS = {"simple": SIMPLE, "general": GENERAL}
-AUTOMATIC_LAW = "auto"
-PROMPTS_OF_GENERAL_LAW = 30
 #: Fewer prompts than this hold no spread between prompts that is worth a figure.
 MINIMUM_PROMPTS = 5
 #: A spread whose loss costs less log-likelihood than this is zero.
 _COSTS_NOTHING = 1e-2
 _NOTHING = 1e-7
 _CONVERGED = 1e-4
-#: Places of the simple model from which the general one is climbed.
-_KEPT = 3
 #: How far below the least log residual of the starts a search may go.
 _OVERSHOOT = 5.0
-#: A larger share of breaks outside the doses is said.
-_OUTSIDE = 0.05
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,12 @@ class BreakModel:
     rivals: tuple[tuple[float, float], ...]
     n_clusters: int
     notes: tuple[str, ...]
+    law: Law
+
+    @property
+    def undefined(self) -> str:
+        """Why there are no estimates, or nothing."""
+        return self.reasons[0] if np.isnan(self.estimate).all() else ""
 
 
 def fit_break_model(
@@ -95,44 +101,33 @@ def fit_break_model(
     _check(values, x, method, random, law, conf_level)
     labels = np.arange(len(values)) if clusters is None else np.unique(np.asarray(clusters), return_inverse=True)[1]
     names = term_names(random, law)
+    undefined = partial(_undefined, names, law, len(values), labels)
     centre, unit = float(np.nanmean(values)), float(np.nanstd(values))
     if unit <= _NOTHING * max(abs(centre), np.finfo(float).tiny):
-        return _undefined(names, len(values), labels, "undefined: the curves are flat")
+        return undefined("undefined: the curves are flat")
     scale = float(x[len(x) // 2] - x[0])
     simple = _problem((values - centre) / unit, x / scale, random)
     candidates = starts(simple)
     if min(start[N_FIXED] for start in candidates) < np.log(_NOTHING):
-        return _undefined(names, len(values), labels, "undefined: two-phase lines leave nothing over as residual")
+        return undefined("undefined: two-phase lines leave nothing over as residual")
     lowest = min(start[N_FIXED] for start in candidates) - _OVERSHOOT
     simple = replace(simple, least_residual=lowest)
-    problem = simple.under(law)
+    problem, stages = simple.under(law), tuple(STAGES)
     try:
         if problem.layout != simple.layout:
-            candidates = generalised_starts(climb(simple, candidates, 1)[:_KEPT], simple.layout, problem)
-        problem, optima = _fit(problem, candidates)
+            candidates, stages = generalised_places(simple, candidates, law), ()
+        problem, optima = _fit(problem, candidates, stages)
     except np.linalg.LinAlgError:
-        return _undefined(names, len(values), labels, "undefined: double precision does not hold the likelihood")
+        return undefined("undefined: double precision does not hold the likelihood")
     best = optima[0]
     if not problem.x[1] < best.parameters[BREAK] < problem.x[-2]:
-        where = f"undefined: the best break lies at the edge of the doses ({best.parameters[BREAK] * scale:.3g})"
-        return _undefined(names, len(values), labels, where)
+        return undefined(
+            f"undefined: the best break lies at the edge of the doses ({best.parameters[BREAK] * scale:.3g})"
+        )
     best, said = _by_method(problem, best, chosen_method(method, law))
     if best.decrement > _CONVERGED:
-        return _undefined(names, len(values), labels, "undefined: the fit did not converge")
-    return _finish(problem, best, optima, labels, Natural(names, centre, unit, scale), conf_level, said)
-
-
-def chosen_law(name: str, values: Floats, x: Floats) -> Law:
-    """Return the law of a name; ``auto`` is the general one with prompts enough and no negative dose.
-
-    Raises:
-        InputError: the name is not known.
-    """
-    if name == AUTOMATIC_LAW:
-        return GENERAL if len(values) >= PROMPTS_OF_GENERAL_LAW and x[0] >= 0 else SIMPLE
-    if name not in LAWS:
-        raise InputError(f"law={name!r} is not known; allowed: {', '.join((AUTOMATIC_LAW, *LAWS))}")
-    return LAWS[name]
+        return undefined(where_search_ended(problem, best))
+    return _finish(problem, best, optima, labels, Natural(names, centre, unit, scale), conf_level, said, law)
 
 
 def chosen_method(name: str, law: Law) -> str:
@@ -208,9 +203,9 @@ def _problem(values: Floats, x: Floats, random: Sequence[str]) -> Problem:
     return Problem(blocks, x, layout)
 
 
-def _fit(problem: Problem, candidates: list[Floats]) -> tuple[Problem, list[Optimum]]:
+def _fit(problem: Problem, candidates: list[Floats], stages: Sequence[Stage]) -> tuple[Problem, list[Optimum]]:
     """Return the optima; where breaks hardly differ, those of equal breaks, whose likelihood has a kink at each dose."""
-    found = search(problem, candidates)
+    found = search(problem, candidates, stages)
     if problem.layout.random_break:
         best = found[0].parameters
         gap = np.diff(problem.x)[np.clip(np.searchsorted(problem.x, best[BREAK]) - 1, 0, len(problem.x) - 2)]
@@ -219,7 +214,7 @@ def _fit(problem: Problem, candidates: list[Floats]) -> tuple[Problem, list[Opti
             others = search(equal, starts(equal))
             if others[0].log_likelihood > found[0].log_likelihood - _COSTS_NOTHING:
                 problem, found = equal, others
-    return problem, [problem.without_idle_spreads(found[0], _COSTS_NOTHING), *found[1:]]
+    return problem, [without_idle_spreads(problem, found[0], _COSTS_NOTHING), *found[1:]]
 
 
 def _finish(
@@ -230,6 +225,7 @@ def _finish(
     scales: Natural,
     conf_level: float,
     said: tuple[str, ...],
+    law: Law,
 ) -> BreakModel:
     here = problem.evaluate(best.parameters, best.order)
     free = scales.free(problem.layout, best.parameters)
@@ -240,7 +236,7 @@ def _finish(
     n_clusters = int(labels.max()) + 1
     half = error * (float(stats.t.ppf((1 + conf_level) / 2, n_clusters - 1)) if n_clusters > 1 else np.nan)
     estimate, std_error = scales.data_scale(free), scales.slope(free) * error
-    reasons = _with_doubt(scales.reasons(estimate, std_error), scales.names, free, half)
+    reasons = with_doubt(scales.reasons(estimate, std_error), scales.names, free, half)
     rivals = tuple(
         (float(one.parameters[BREAK] * scales.dose), optima[0].log_likelihood - one.log_likelihood)
         for one in optima[1:]
@@ -257,41 +253,15 @@ def _finish(
         quadrature_error=best.quadrature_error,
         rivals=rivals,
         n_clusters=n_clusters,
-        notes=(*said, *_notes(problem, best, rivals, bool(np.isfinite(found[1]).all()))),
+        notes=(*said, *notes_on(problem, best, rivals, bool(np.isfinite(found[1]).all()))),
+        law=law,
     )  # fmt: skip
 
 
-def _with_doubt(reasons: tuple[str, ...], names: tuple[str, ...], free: Floats, half: Floats) -> tuple[str, ...]:
-    """Add to the threshold's reason that the lines hardly bend, where they hardly do."""
-    place = names.index("slope_change")
-    doubt = "the mean change of slope does not differ from zero" if abs(free[place]) <= half[place] else ""
-    return (reasons[0] or doubt, *reasons[1:])
-
-
-def _notes(problem: Problem, best: Optimum, rivals: tuple[tuple[float, float], ...], regular: bool) -> tuple[str, ...]:
-    idle = [RANDOM[problem.layout.columns[i]] for i in problem.layout.idle(best.parameters)]
-    spread = problem.layout.spread(best.parameters)
-    law = problem.layout.law if problem.layout.random_break else NORMAL
-    inside = np.maximum(problem.x[[0, -1]], problem.smallest_gap * _NOTHING)
-    ends = deviates(law, inside, float(best.parameters[BREAK]), spread).value
-    outside = float(stats.norm.cdf(ends[0]) + stats.norm.sf(ends[1]))
-    said = {
-        f"By their normal law {outside:.0%} of breaks lie outside the doses: doubt that law.": outside > _OUTSIDE,
-        "Not unique: " + "; ".join(f"a break at {at:.4g} has a log-likelihood only {lack:.2g} lower" for at, lack in rivals)
-        + ".": bool(rivals),
-        "The spread of breaks lies on the boundary (zero).": problem.equal_breaks,
-        f"On the boundary (zero): the spread of {', '.join(idle)}.": bool(idle),
-        f"More nodes still move the log-likelihood by {best.quadrature_error:.2g}.": best.quadrature_error > 1e-3,
-        "The information is singular: no standard errors.": not regular,
-        f"Prompts have {len(problem.blocks)} different sets of doses: fitted set by set.": len(problem.blocks) > 1,
-    }  # fmt: skip
-    return tuple(line for line, holds in said.items() if holds)
-
-
-def _undefined(names: tuple[str, ...], n_prompts: int, labels: NDArray[np.intp], why: str) -> BreakModel:
+def _undefined(names: tuple[str, ...], law: Law, n_prompts: int, labels: NDArray[np.intp], why: str) -> BreakModel:
     blank = np.full(len(names), np.nan)
     nothing = np.full(n_prompts, np.nan)
     return BreakModel(
         names, blank, blank, blank, blank, blank, (why,) * len(names), nothing, nothing,
-        np.nan, np.nan, np.nan, (), int(labels.max()) + 1, (),
+        np.nan, np.nan, np.nan, (), int(labels.max()) + 1, (), law,
     )  # fmt: skip

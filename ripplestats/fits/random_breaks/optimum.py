@@ -8,9 +8,9 @@ import numpy as np
 from scipy import optimize
 
 from ripplestats.fits.curves import Floats
-from ripplestats.fits.random_breaks.break_law import LOG_NORMAL, WIDEST_LOG_NORMAL, Nodes, integration_nodes
-from ripplestats.fits.random_breaks.layout import BREAK, LOG_RESIDUAL, LOG_SPREAD, Block, Law, Layout
-from ripplestats.fits.random_breaks.likelihood import Evaluation, evaluate
+from ripplestats.fits.random_breaks.layout import BREAK, Layout
+from ripplestats.fits.random_breaks.likelihood import evaluate
+from ripplestats.fits.random_breaks.problem import Problem
 
 #: Nodes a panel while searching, and at the optimum; doubled there until the likelihood stands still.
 SEARCH_ORDER, FIRST_ORDER, LAST_ORDER = 4, 6, 48
@@ -20,15 +20,12 @@ QUADRATURE_ERROR = 5e-4
 NEAR = 2.0
 #: Half the squared distance to the optimum in standard errors at which a search has converged.
 DECREMENT = 1e-7
-#: Nodes a panel and steps of the stages of a search, and how many of its places each keeps.
-_STAGES = ((2, 15, 12), (SEARCH_ORDER, 80, 12))
+#: A round of BFGS that gains less log-likelihood than this is the last.
+_LITTLE = 1e-2
 _NEWTON_STEPS = 20
 #: A Newton step longer than this (as ``DECREMENT``) asks for a new Hessian at its end.
 _RENEWED = 1e-3
-_FURTHEST = 30.0
 _REFUSED = 1e30
-#: Log-likelihood that a search gives up to stay off the widest log-normal spread, in units of −log of the room left.
-_BARRIER = 0.05
 #: What lacks more log-likelihood than this after the stages ends in no better optimum.
 _HOPELESS = 10.0
 #: Log-likelihood a value that a place may lack after a stage to be followed further.
@@ -36,11 +33,30 @@ _FAR = 0.1
 
 
 @dataclass(frozen=True)
+class Stage:
+    """A part of a search: nodes a panel, steps of a round of BFGS, most rounds, and how many places are kept.
+
+    Each round begins with scales of its own: where effects correlate almost wholly, those of the start mislead.
+    """
+
+    order: int
+    steps: int
+    kept: int
+    rounds: int = 1
+
+
+#: A few steps from everywhere, then more from what differs; and with few starts of a law of many parameters.
+STAGES = (Stage(2, 15, 12), Stage(SEARCH_ORDER, 80, 12))
+STAGES_OF_MANY = (Stage(2, 40, 4), Stage(SEARCH_ORDER, 80, 2, rounds=4))
+
+
+@dataclass(frozen=True)
 class Optimum:
     """Parameters at a maximum, its log-likelihood (restricted, if so), order of quadrature, and what is left.
 
-    ``information`` (P, size, size) is each prompt's Hessian of the negative log-likelihood; ``decrement`` half the squared distance to the stationary point
-    in standard errors; ``quadrature_error`` the change of the log-likelihood with twice the nodes.
+    ``information`` (P, size, size) is each prompt's Hessian of the negative log-likelihood; ``decrement`` half the
+    squared distance to the stationary point in standard errors; ``quadrature_error`` the change of the log-likelihood
+    with twice the nodes.
     """
 
     parameters: Floats
@@ -58,111 +74,21 @@ class Optimum:
         return found
 
 
-@dataclass(frozen=True)
-class Problem:
-    """Curves in blocks of equal doses, all distinct doses, what is random, and the least log residual to be searched."""
-
-    blocks: tuple[Block, ...]
-    x: Floats
-    layout: Layout
-    equal_breaks: bool = False
-    least_residual: float = -_FURTHEST
-
-    def with_equal_breaks(self) -> "Problem":
-        """Return the problem with the spread of breaks at zero."""
-        return replace(self, layout=replace(self.layout, random_break=False, joint=False), equal_breaks=True)
-
-    def under(self, law: Law) -> "Problem":
-        """Return the problem under another law of breaks, effects and errors."""
-        joint = law.correlated and self.layout.random_break
-        layout = replace(self.layout, law=law.breaks, unstructured=law.correlated, joint=joint, serial=law.serial)
-        return replace(self, layout=layout)
-
-    def without_idle_spreads(self, found: Optimum, cost: float) -> Optimum:
-        """Return the optimum with each spread at zero that adds less than ``cost`` to the log-likelihood."""
-        if self.layout.unstructured:
-            return found
-        for place in range(self.layout.first_factor, self.layout.first_regression):
-            parameters = found.parameters.copy()
-            parameters[place] = 0.0
-            if parameters[place] != found.parameters[place] and self.log_likelihood(parameters, found.order) > (
-                found.log_likelihood - cost
-            ):
-                found = refine(self, parameters, found.order)
-        # Zero is stationary, yet a Newton step leaves rounding there.
-        parameters = found.parameters.copy()
-        parameters[self.layout.idle_places(parameters)] = 0.0
-        return replace(found, parameters=parameters)
-
-    @cached_property
-    def smallest_gap(self) -> float:
-        """The least distance between doses."""
-        return float(np.diff(self.x).min())
-
-    def allows(self, parameters: Floats) -> bool:
-        """Say whether a search may go there: the break hardly outside the doses, its spread at most half as wide.
-
-        Without these limits the likelihood may be largest where almost all breaks lie outside the doses. A residual far
-        below that of every start is a line search's overshoot, where nothing can be computed any more.
-        """
-        first, last = float(self.x[0]), float(self.x[-1])
-        lowest = 6 * first - 5 * self.x[1]
-        if self.layout.law == LOG_NORMAL:
-            lowest = max(lowest, self.x[1] / 100)
-        return bool(
-            lowest <= parameters[BREAK] <= last
-            and self.layout.spread(parameters) <= self.widest(parameters)
-            and self.least_residual <= parameters[LOG_RESIDUAL] <= _FURTHEST
-        )
-
-    def widest(self, parameters: Floats) -> float:
-        """Return the widest spread of breaks that a search may try."""
-        half = float(self.x[-1] - self.x[0]) / 2
-        return min(half, WIDEST_LOG_NORMAL * float(parameters[BREAK])) if self.layout.law == LOG_NORMAL else half
-
-    def barrier(self, parameters: Floats) -> tuple[float, Floats]:
-        """Return what a search gives up near the widest log-normal spread, and its slopes: a wall would stop it there."""
-        slopes = np.zeros(len(parameters))
-        widest = self.widest(parameters)
-        if self.layout.law != LOG_NORMAL or not self.layout.random_break:
-            return 0.0, slopes
-        used = min(self.layout.spread(parameters) / widest, 1 - _BARRIER)
-        steep = _BARRIER * used / (1 - used)
-        slopes[LOG_SPREAD] = steep
-        if widest < (self.x[-1] - self.x[0]) / 2:
-            slopes[BREAK] = -steep / parameters[BREAK]
-        return -_BARRIER * float(np.log1p(-used)), slopes
-
-    def nodes(self, parameters: Floats, order: int) -> Nodes:
-        """Return integration nodes around the break of ``parameters``."""
-        return integration_nodes(
-            self.x, float(parameters[BREAK]), self.layout.spread(parameters), order, self.layout.law
-        )
-
-    def log_likelihood(self, parameters: Floats, order: int) -> float:
-        """Return the log-likelihood with nodes around the break of ``parameters``."""
-        return float(self.evaluate(parameters, order).log_likelihood.sum())
-
-    def evaluate(self, parameters: Floats, order: int) -> Evaluation:
-        """Return log-likelihood and scores with nodes around the break of ``parameters``."""
-        return evaluate(self.blocks, self.layout, parameters, self.nodes(parameters, order))
-
-
-def climb(problem: Problem, starts: Sequence[Floats], n_stages: int = len(_STAGES)) -> list[Floats]:
+def climb(problem: Problem, starts: Sequence[Floats], stages: Sequence[Stage] = STAGES) -> list[Floats]:
     """Climb a little from every start, then from the most likely places; returns the places that differ, best first."""
     climbed = list(starts)
-    for order, steps, kept in _STAGES[:n_stages]:
-        climbed = [_climb(problem, one, order, steps) for one in climbed]
-        climbed = _distinct(problem, climbed)[:kept]
+    for stage in stages:
+        climbed = [_climb(problem, one, stage) for one in climbed]
+        climbed = _distinct(problem, climbed)[: stage.kept]
     return climbed
 
 
-def search(problem: Problem, starts: Sequence[Floats]) -> list[Optimum]:
+def search(problem: Problem, starts: Sequence[Floats], stages: Sequence[Stage] = STAGES) -> list[Optimum]:
     """Climb from every start; returns the optima that differ, best first.
 
     The order of quadrature is raised at the best one until its log-likelihood stands still.
     """
-    climbed = climb(problem, starts)
+    climbed = climb(problem, starts, stages)
     found: list[Optimum] = []
     for parameters in climbed:
         hopeless = found and problem.log_likelihood(parameters, SEARCH_ORDER) < found[0].log_likelihood - _HOPELESS
@@ -205,7 +131,19 @@ def unsigned(layout: Layout, parameters: Floats) -> Floats:
     return found
 
 
-def _climb(problem: Problem, start: Floats, order: int, steps: int) -> Floats:
+def _climb(problem: Problem, start: Floats, stage: Stage) -> Floats:
+    """Climb by rounds of BFGS while they gain."""
+    value = problem.log_likelihood(start, stage.order) if stage.rounds > 1 else -np.inf
+    for _ in range(stage.rounds):
+        start, before = _round(problem, start, stage.order, stage.steps), value
+        if stage.rounds > 1:
+            value = problem.log_likelihood(start, stage.order)
+            if value < before + _LITTLE:
+                break
+    return start
+
+
+def _round(problem: Problem, start: Floats, order: int, steps: int) -> Floats:
     """Climb by BFGS, which begins with the information that the start's scores hold (Berndt, Hall, Hall & Hausman)."""
     scores = problem.evaluate(start, order).scores
     information = scores.T @ scores
@@ -246,6 +184,24 @@ def refine(problem: Problem, parameters: Floats, order: int) -> Optimum:
         if error <= QUADRATURE_ERROR or 2 * order > LAST_ORDER:
             return found
         parameters, order = found.parameters, 2 * order
+
+
+def without_idle_spreads(problem: Problem, found: Optimum, cost: float) -> Optimum:
+    """Return the optimum with each spread at zero that adds less than ``cost`` to the log-likelihood."""
+    layout = problem.layout
+    if layout.unstructured:
+        return found
+    for place in range(layout.first_factor, layout.first_regression):
+        parameters = found.parameters.copy()
+        parameters[place] = 0.0
+        if parameters[place] != found.parameters[place] and problem.log_likelihood(parameters, found.order) > (
+            found.log_likelihood - cost
+        ):
+            found = refine(problem, parameters, found.order)
+    # Zero is stationary, yet a Newton step leaves rounding there.
+    parameters = found.parameters.copy()
+    parameters[layout.idle_places(parameters)] = 0.0
+    return replace(found, parameters=parameters)
 
 
 def _newton(

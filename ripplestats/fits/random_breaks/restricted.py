@@ -12,12 +12,12 @@ from ripplestats.fits.random_breaks.optimum import (
     DECREMENT,
     FIRST_ORDER,
     Optimum,
-    Problem,
     ascent,
     information_by_prompt,
     observed_information,
     unsigned,
 )
+from ripplestats.fits.random_breaks.problem import Problem
 
 _ROUNDS = 30
 #: Rounds with one Hessian.

@@ -1,18 +1,21 @@
 """Where to begin the search for a random break: breaks from the mean curve, from single curves, and from the doses."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from ripplestats.fits.breakpoint import MINIMUM_DOSES, BreakDesign
 from ripplestats.fits.curves import Floats
 from ripplestats.fits.random_breaks.break_law import LOG_NORMAL
-from ripplestats.fits.random_breaks.layout import BREAK, LOG_RESIDUAL, LOG_SPREAD, Block, Layout
-from ripplestats.fits.random_breaks.optimum import SEARCH_ORDER, Problem
+from ripplestats.fits.random_breaks.layout import BREAK, LOG_RESIDUAL, LOG_SPREAD, Block, Law, Layout
+from ripplestats.fits.random_breaks.optimum import SEARCH_ORDER, STAGES, STAGES_OF_MANY, climb
+from ripplestats.fits.random_breaks.problem import Problem
 
 #: Shares of the doses' ranks from which a search may begin.
 _RANKS = (0.15, 0.3, 0.5, 0.7, 0.85)
-
+#: Places of the simple model from which a general one is climbed.
+_KEPT = 3
 #: Where errors are serial: Fisher's z of their correlation to begin with, and how much larger log σ is than what lines leave.
 _CORRELATED, _MARGINAL = 0.9, 0.3
 
@@ -82,22 +85,38 @@ def _design(block: Block) -> BreakDesign:
     return BreakDesign(block.x, np.ones(len(block.x)))
 
 
-def generalised_starts(places: Sequence[Floats], simple: Layout, problem: Problem) -> list[Floats]:
-    """Return starts of a general model at places of the simple one, whose effects and errors are independent."""
-    general, least = problem.layout, float(problem.x[1]) / 2
+def generalised_places(simple: Problem, candidates: Sequence[Floats], law: Law) -> list[Floats]:
+    """Return climbed places under a law, from those of the simple model: straight on, and by way of independent effects.
+
+    Each way ends at times where the other finds nothing.
+    """
+    places = climb(simple, candidates, STAGES[:1])[:_KEPT]
+    problem, between = simple.under(law), simple.under(replace(law, correlated=False))
+    found = climb(problem, _extended(places, simple.layout, problem), STAGES_OF_MANY)
+    if between.layout not in (simple.layout, problem.layout):
+        independent = climb(between, _extended(places, simple.layout, between), STAGES_OF_MANY[:1])
+        found += climb(problem, _extended(independent, between.layout, problem), STAGES_OF_MANY)
+    return found
+
+
+def _extended(places: Sequence[Floats], narrow: Layout, problem: Problem) -> list[Floats]:
+    """Return the places of a law as places of a more general one, whose further parameters are new."""
+    wide, least = problem.layout, float(problem.x[1]) / 2
     found = []
     for place in places:
-        start = np.zeros(general.size)
-        start[: simple.first_factor] = place[: simple.first_factor]
-        if general.law == LOG_NORMAL:
+        start = np.zeros(wide.size)
+        start[: narrow.first_factor] = place[: narrow.first_factor]
+        if wide.law == LOG_NORMAL != narrow.law:
             # This law has an end.
             start[BREAK] = max(start[BREAK], least)
-            if general.random_break:
+            if wide.random_break:
                 start[LOG_SPREAD] = min(start[LOG_SPREAD], np.log(start[BREAK]))
-        for value, entry in zip(place[simple.first_factor :], simple.entries, strict=False):
-            start[general.first_factor + general.entries.index(entry)] = value
-        if general.serial:
+        for value, entry in zip(place[narrow.first_factor : narrow.first_regression], narrow.entries, strict=True):
+            start[wide.first_factor + wide.entries.index(entry)] = value
+        if narrow.serial:
+            start[wide.first_shape :] = place[narrow.first_shape :]
+        elif wide.serial:
             start[LOG_RESIDUAL] += _MARGINAL
-            start[general.first_shape] = _CORRELATED
+            start[wide.first_shape] = _CORRELATED
         found.append(start)
     return found

@@ -7,7 +7,8 @@ from scipy import integrate, stats
 from ripplestats.fits.random_breaks.break_law import LOG_NORMAL, Nodes, integration_nodes
 from ripplestats.fits.random_breaks.layout import BREAK, LOG_RESIDUAL, Block, Layout
 from ripplestats.fits.random_breaks.likelihood import evaluate, information_of_mean
-from ripplestats.fits.random_breaks.optimum import Problem, observed_information
+from ripplestats.fits.random_breaks.optimum import observed_information
+from ripplestats.fits.random_breaks.problem import Problem
 from ripplestats.fits.random_breaks.restricted import information_at_one_break
 
 X = np.array([0.2, 0.5, 1.0, 1.6, 2.5, 4.0])

@@ -1,0 +1,43 @@
+"""The site builds without a warning, and its pages ask the network for nothing."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from docs.making.blocks import PAGES, ROOT
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory, reader: Path) -> Path:
+    """Build the site; the examples' output comes from the runs of the code blocks, where these were tested before."""
+    pytest.importorskip("mkdocs", reason="the extra docs is not installed")
+    from mkdocs.commands.build import build
+    from mkdocs.config import load_config
+
+    folder = tmp_path_factory.mktemp("site")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NO_MKDOCS_2_WARNING", "1")
+        patch.chdir(ROOT)
+        build(load_config(str(ROOT / "mkdocs.yml"), site_dir=str(folder), strict=True))
+    return folder
+
+
+def test_every_page_is_there_with_its_tables_formulas_and_output(site: Path) -> None:
+    pages = {file.relative_to(PAGES).with_suffix(".html") for file in PAGES.rglob("*.md")}
+    assert all((site / page).exists() for page in pages)
+    text = (site / "estimators/threshold.html").read_text(encoding="utf-8")
+    assert "<math" in text
+    assert "inverted t tests" in text
+    assert "Two-phase line of effect on dose" in text
+    for page in pages:
+        text = (site / page).read_text(encoding="utf-8")
+        assert "<!-- table:" not in text, page
+        assert "arithmatex" not in text, page
+
+
+def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:
+    for file in site.rglob("*.html"):
+        text = file.read_text(encoding="utf-8")
+        loaded = re.findall(r'<(?:script|link|img|iframe)[^>]+(?:src|href)="?(https?:)?//[^>]*>', text)
+        assert not loaded, file
