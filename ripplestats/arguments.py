@@ -159,7 +159,8 @@ def parse_arguments(argv: Sequence[str] | None = None) -> RunConfig:
         type=int,
         default=default.batch_size,
         metavar="N",
-        help="prompts run together; changes the speed only (default %(default)s)",
+        help="prompts run together; changes the speed only (default 8, on a GPU what its free memory holds); halved "
+        "where memory does not suffice",
     )
     machine.add_argument(
         "--seed",

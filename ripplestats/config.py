@@ -40,7 +40,7 @@ class RunConfig:
     tf32: bool = False
     audit_dtype: str = "auto"
     engine: str = "auto"
-    batch_size: int = 8
+    batch_size: int | None = None
     seed: int = 0
     bootstrap: int = 2000
     out: str | None = None
@@ -60,7 +60,7 @@ class RunConfig:
         at_least = {"prompts": 8, "context": 1, "per_document": 1, "batch_size": 1, "bootstrap": 100, "seed": 0}
         for name, least in at_least.items():
             value = getattr(self, name)
-            if value < least:
+            if value is not None and value < least:
                 raise InputError(f"--{name.replace('_', '-')} {value} must be at least {least}")
         if self.until_width is not None and not 0 < self.until_width < 100:
             raise InputError(f"--until-width {self.until_width:g} must lie between 0 and 100 percentage points")

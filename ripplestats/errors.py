@@ -59,3 +59,9 @@ class HubError(ExternalError):
 
 class StorageError(ExternalError):
     """The disk is full, read-only or failing."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell by its words, for PyTorch, threads and the loader of libraries each have an error of their own."""
+    signs = ("memory", "bad_alloc", "start new thread", "failed to map segment")
+    return isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in signs)

@@ -56,7 +56,7 @@ def sweep(
     tf32: bool = False,
     audit_dtype: str = "auto",
     engine: str = "auto",
-    batch_size: int = 8,
+    batch_size: int | None = None,
     seed: int = 0,
     options: Mapping[str, Any] | None = None,
     until_width: float | None = None,
@@ -83,7 +83,8 @@ def sweep(
         audit_dtype: ``float32`` or ``float64``, in which a sample of prompts is run again to measure the sweep's
             precision; ``auto`` is float32 where the sweep computes in less, else ``none``.
         engine: ``auto``, ``onepass`` or ``hooks``.
-        batch_size: prompts run together; changes the speed only.
+        batch_size: prompts run together; changes the speed only. None: 8, on a GPU what its free memory holds. Halved
+            where memory does not suffice.
         seed: of the random arm and of the resampling donors.
         options: further entries for the manifest's options.
         until_width: stop as soon as the interval of the threshold (of the first arm, replacement and site, over all
@@ -96,6 +97,7 @@ def sweep(
         StorageError: the disk is full or not writable; finished parts are kept.
     """
     from ripplestats.sweeps.grid import STAGED, make_grid, parse_metrics
+    from ripplestats.sweeps.memory import usual_batch_size
     from ripplestats.sweeps.runner import Sweep
 
     path = Path(out)
@@ -105,9 +107,11 @@ def sweep(
         model.n_layers, model.n_neurons, rates=rates, arms=arms, replacements=replacement, sites=site, layers=layers
     )
     narrowed = _tf32_has_effect(model, tf32, say)
-    job = Sweep(model, prompts, grid, seed, batch_size, parse_metrics(metrics), narrowed)
+    job = Sweep(
+        model, prompts, grid, seed, batch_size or usual_batch_size(model, grid), parse_metrics(metrics), narrowed
+    )
     rule = None if until_width is None else width_rule(job, until_width, say)
-    given = {"engine": engine, "batch_size": batch_size, **(options or {})}
+    given = {**(options or {}), "engine": engine, "batch_size": job.batch_size}
     if isinstance(rates, str) and rates == STAGED:
         job, given[STAGED_RATES] = in_two_stages(path, job, engine, say)
     chosen, check, audit = _checked(job, engine, audit_dtype, say)

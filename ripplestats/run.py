@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from ripplestats.arguments import parse_arguments
 from ripplestats.config import RunConfig
-from ripplestats.errors import RippleStatsError, RunError
+from ripplestats.errors import RippleStatsError, RunError, is_out_of_memory
 
 if TYPE_CHECKING:
     from ripplestats.model.load import Model
@@ -38,20 +38,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (MemoryError, RuntimeError, ImportError, OSError) as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         print(
-            "ripplestats: out of memory; a smaller --batch-size needs less, and finished parts are kept",
+            "ripplestats: out of memory; a shorter --context or fewer --arms need less, and finished parts are kept",
             file=sys.stderr,
         )
         return 3
     return 0
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """Tell by its words, for PyTorch, threads and the loader of libraries each have an error of their own."""
-    signs = ("memory", "bad_alloc", "start new thread", "failed to map segment")
-    return isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in signs)
 
 
 def _swept(config: RunConfig) -> "Run":

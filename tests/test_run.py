@@ -503,7 +503,9 @@ def test_too_little_memory_exits_3_with_what_to_do(
 
     monkeypatch.setattr(pipeline, "sweep", fail)
     assert main([*usual, "--out", str(tmp_path / "run")]) == 3
-    assert complaint(capsys) == "out of memory; a smaller --batch-size needs less, and finished parts are kept"
+    assert complaint(capsys) == (
+        "out of memory; a shorter --context or fewer --arms need less, and finished parts are kept"
+    )
 
 
 def test_a_mistake_of_the_program_is_not_dressed_up(

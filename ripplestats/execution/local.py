@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ripplestats.execution.ledger import Ledger, take_stock
 from ripplestats.execution.shards import Shard, make_shards
-from ripplestats.execution.writer import BackgroundWriter, background_writer
+from ripplestats.execution.writer import background_writer
 from ripplestats.rendering.progress import progress
 
 if TYPE_CHECKING:
     from ripplestats.store.run_directory import Run
-    from ripplestats.sweeps.runner import Columns, Sweep
+    from ripplestats.sweeps.memory import Columns
+    from ripplestats.sweeps.runner import Sweep
 
 Engine = Literal["onepass", "hooks"]
 
@@ -42,8 +43,13 @@ def run_shards(
         StorageError: the disk is full or not writable; finished shards are kept.
     """
     ledger = take_stock(run, make_shards(job, run.manifest.get("grown_from", ())), say)
+
+    def backed_off(together: int) -> None:
+        say(f"memory does not suffice: going on with {together} prompts at a time")
+        run.log("backed_off", prompts_together=together)
+
     try:
-        _run_missing(ledger, job, engine, stop)
+        _run_missing(ledger, job, engine, stop, backed_off)
     except BaseException as error:
         ledger.interrupted(error)
         raise
@@ -51,15 +57,25 @@ def run_shards(
 
 
 def compute_shard(
-    job: "Sweep", shard: Shard, engine: Engine, tell: Callable[[int], None] = lambda _: None
+    job: "Sweep",
+    shard: Shard,
+    engine: Engine,
+    tell: Callable[[int], None] = lambda _: None,
+    backed_off: Callable[[int], None] = lambda _: None,
 ) -> "tuple[Columns, dict[str, Any]]":
     """Compute a shard: the columns of its effects and of its prompts, as ``Run.write_part`` takes them."""
-    effects, clean = job.run(shard.rows, engine, tell)
+    effects, clean = job.run(shard.rows, engine, tell, backed_off)
     frame = job.prompts[shard.rows].to_frame()
     return effects, {**{name: frame[name] for name in frame.columns}, **clean}
 
 
-def _run_missing(ledger: Ledger, job: "Sweep", engine: Engine, stop: "Callable[[Run], bool] | None") -> None:
+def _run_missing(
+    ledger: Ledger,
+    job: "Sweep",
+    engine: Engine,
+    stop: "Callable[[Run], bool] | None",
+    backed_off: Callable[[int], None],
+) -> None:
     """Compute what is missing until nothing is, or until ``stop`` says that it is enough."""
     with (
         progress(ledger.n_prompts, "prompts", ledger.prompts_done) as tell,
@@ -68,22 +84,16 @@ def _run_missing(ledger: Ledger, job: "Sweep", engine: Engine, stop: "Callable[[
         if stop is not None and ledger.asks(stop):
             return
         for shard in ledger.missing():
-            _one_shard(ledger, job, shard, engine, tell, writer)
+            started = time.monotonic()
+
+            def batch_done(count: int) -> None:
+                writer.wait()
+                tell(count)
+
+            effects, prompts = compute_shard(job, shard, engine, batch_done, backed_off)
+            writer.write(ledger.commit, shard, effects, prompts, time.monotonic() - started)
             if stop is not None:
                 # Waiting here costs the time of a write; a shard too many would have to be thrown away.
                 writer.wait()
                 if ledger.asks(stop):
                     return
-
-
-def _one_shard(
-    ledger: Ledger, job: "Sweep", shard: Shard, engine: Engine, tell: Callable[[int], None], writer: BackgroundWriter
-) -> None:
-    started = time.monotonic()
-
-    def batch_done(count: int) -> None:
-        writer.wait()
-        tell(count)
-
-    effects, prompts = compute_shard(job, shard, engine, batch_done)
-    writer.write(ledger.commit, shard, effects, prompts, time.monotonic() - started)

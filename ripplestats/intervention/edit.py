@@ -3,13 +3,23 @@
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ripplestats.errors import NonFiniteError
 from ripplestats.intervention.branches import Branch
 from ripplestats.intervention.replacement import replace, replacement_value
 from ripplestats.intervention.selection import chosen, neuron_ranks
+
+
+def check_finite(finite: Bool[Tensor, "*any"]) -> None:
+    """Refuse activations of which some are not ``finite``.
+
+    Raises:
+        NonFiniteError: an activation is infinite or not a number.
+    """
+    if not finite.all():
+        raise NonFiniteError("the model's MLP activations are not finite numbers; try --dtype float32")
 
 
 def intervene(
@@ -26,11 +36,8 @@ def intervene(
         random_ranks: the order of the random arm, where a branch needs it.
         donor: the same site's values on another prompt, where a branch resamples.
 
-    Raises:
-        NonFiniteError: an activation is infinite or not a number, so that the neurons have no order.
+    The activations must be finite (``check_finite``), or the neurons have no order.
     """
-    if not torch.isfinite(activations).all():
-        raise NonFiniteError("the model's MLP activations are not finite numbers; try --dtype float32")
     arms = {branch.arm for branch in branches}
     replacements = {branch.replacement for branch in branches}
     ranks = {arm: neuron_ranks(activations, arm, random_ranks) for arm in arms}

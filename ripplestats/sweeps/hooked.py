@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ripplestats.intervention.branches import Branch
-from ripplestats.intervention.edit import intervene
+from ripplestats.intervention.edit import check_finite, intervene
 from ripplestats.intervention.hooks import editing
 from ripplestats.model.load import Model
 from ripplestats.model.sites import Site
@@ -64,6 +64,7 @@ def hooked_logits(
         def edit(values: Tensor, mine: list[Branch] = mine, site: Site = site, ranks: Tensor | None = ranks) -> Tensor:
             edited = values.clone()
             last = edited.view(len(mine), size, length, -1)[:, :, -1]
+            check_finite(torch.isfinite(last[0]))
             last[:] = intervene(last[0].clone(), mine, ranks, batch.donors.get((layer, site)))
             return edited
 

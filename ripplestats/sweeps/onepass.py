@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from ripplestats.errors import EngineError
 from ripplestats.intervention.branches import Branch
-from ripplestats.intervention.edit import intervene
+from ripplestats.intervention.edit import check_finite, intervene
 from ripplestats.intervention.hooks import editing
 from ripplestats.model.load import Model
 from ripplestats.model.packed import packed_products
@@ -67,6 +67,8 @@ def branch_residuals(
         model.network.base_model(input_ids=batch.ids, use_cache=False)
         if tree.residual is None:
             raise EngineError(f"the blocks of {type(model.network).__name__} were not called")
+        # Asked once: every question makes a GPU's queue run dry.
+        check_finite(torch.stack(tree.finite))
         return tree.residual
 
 
@@ -82,6 +84,7 @@ class _Tree:
     residual: Float[Tensor, "branches batch hidden"] | None = None
     filled: int = 1
     clean_values: dict[Site, Float[Tensor, "batch neurons"]] = field(default_factory=dict)
+    finite: list[Bool[Tensor, ""]] = field(default_factory=list)
 
     def after_block(self, layer: int) -> Any:
         """Make the hook that runs a block on the branches after it has run on the prompts."""
@@ -138,6 +141,7 @@ class _Tree:
     def _edited(self, layer: int, site: Site, branches: list[Branch]) -> Float[Tensor, "branches batch neurons"]:
         needs_random = any(branch.arm == "random" for branch in branches)
         ranks = self.batch.random_ranks(layer, self.model.n_neurons) if needs_random else None
+        self.finite.append(torch.isfinite(self.clean_values[site]).all())
         return intervene(self.clean_values[site], branches, ranks, self.batch.donors.get((layer, site)))
 
     def _chunks(self, rows: Tensor) -> tuple[Tensor, ...]:

@@ -12,7 +12,8 @@ import numpy as np
 from ripplestats.config import AUDIT_DTYPES, METRICS
 from ripplestats.errors import InputError
 from ripplestats.sweeps.drift import ERRORS, MOST_BIAS, MOST_SPREAD, Drift, DriftVerdict, drift_rows, drift_verdict
-from ripplestats.sweeps.runner import Columns, Sweep
+from ripplestats.sweeps.memory import Columns
+from ripplestats.sweeps.runner import Sweep
 
 #: How much is run again at most: prompts drawn by the sweep's seed, and blocks at equal steps.
 PROMPTS, LAYERS = 8, 4

@@ -19,13 +19,12 @@ from ripplestats.sweeps.allocator import keep_freed_memory
 from ripplestats.sweeps.batch import PromptBatch, donor_numbers, equal_length_groups, make_batch
 from ripplestats.sweeps.grid import Grid
 from ripplestats.sweeps.hooked import run_hooked, site_activations
+from ripplestats.sweeps.memory import BATCH_ON_CPU, Columns, in_halves
 from ripplestats.sweeps.onepass import run_one_pass
 from ripplestats.sweeps.outcomes import Clean, Outcomes
 from ripplestats.sweeps.selfcheck import SelfCheck, Trial, check_one_pass
 from ripplestats.sweeps.tf32 import tf32_products
 from ripplestats.sweeps.threads import side_by_side
-
-Columns = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class Sweep:
     prompts: PromptTable
     grid: Grid
     seed: int = 0
-    batch_size: int = 8
+    batch_size: int = BATCH_ON_CPU
     metrics: tuple[str, ...] = tuple(METRICS)
     tf32: bool = False
 
@@ -95,6 +94,7 @@ class Sweep:
         rows: slice,
         engine: Literal["onepass", "hooks"],
         tell: Callable[[int], None] = lambda _: None,
+        backed_off: Callable[[int], None] = lambda _: None,
     ) -> tuple[Columns, Columns]:
         """Sweep some of the prompts.
 
@@ -102,6 +102,7 @@ class Sweep:
             rows: which prompts of the table.
             engine: as ``checked`` chose it.
             tell: is called with the number of prompts after each batch.
+            backed_off: is called with the number of prompts that are run together after memory did not suffice for more.
 
         Returns:
             The columns of the effects table (of outcomes those asked for) and the clean columns of the prompt table,
@@ -117,6 +118,9 @@ class Sweep:
         compute = partial(run_one_pass, vocabulary=self.vocabulary) if engine == "onepass" else run_hooked
 
         def sweep(model: Model, group: Sequence[Prompt]) -> tuple[Columns, Columns]:
+            return in_halves(partial(together, model), group, backed_off)
+
+        def together(model: Model, group: Sequence[Prompt]) -> tuple[Columns, Columns]:
             with tf32_products(self.tf32):
                 clean, outcomes = compute(model, replace(self, model=model)._batch(group), self.grid.layers, branches)
             _check_finite(group, clean, outcomes)

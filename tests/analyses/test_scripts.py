@@ -46,7 +46,9 @@ def test_a_script_runs_alone_from_the_command_line(
     assert (tmp_path / f"{script}.tex").read_text(encoding="utf-8") == first.texts[script]
 
 
-def test_a_folder_that_is_no_run_is_one_line_and_exit_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_that_is_no_run_is_one_line_and_exit_code_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     import threshold
 
     assert threshold.main(threshold.write, "", [str(tmp_path), "--out", str(tmp_path)]) == InputError.exit_code

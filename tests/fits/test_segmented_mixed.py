@@ -314,7 +314,7 @@ def test_curves_that_differ_in_height_and_hardly_err_are_fitted() -> None:
     at, level = 0.02 * rng.lognormal(0, 0.3, (40, 1)), rng.gamma(2, 0.5, (40, 1))
     noise = 0.002 * np.cumsum(rng.standard_t(3, (40, len(DOSES))), axis=1)
     frame = frame_of(level * np.minimum(DOSES / at, 1) + noise, DOSES)
-    terms = segmented_mixed(frame, y="effect", x="rate", group="prompt_id").tidy().set_index("term")
+    terms = fit(frame, law="simple").tidy().set_index("term")
     assert terms.loc["population_threshold", "estimate"] == pytest.approx(at.mean(), rel=0.3)
 
 

@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as hnp
 
 from ripplestats.errors import NonFiniteError
 from ripplestats.intervention.branches import ARMS, REPLACEMENTS, Branch
-from ripplestats.intervention.edit import intervene
+from ripplestats.intervention.edit import check_finite, intervene
 from ripplestats.intervention.replacement import replacement_value
 from ripplestats.intervention.selection import chosen, lower_median, neuron_ranks, random_ranks
 
@@ -111,9 +111,10 @@ def test_one_neuron_is_replaced_by_its_own_median(arm: str) -> None:
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_activations_that_are_not_finite_are_refused(bad: float) -> None:
-    values = np.array([[1.0, bad, 2.0]], np.float32)
+    values = torch.tensor([[1.0, bad, 2.0]])
     with pytest.raises(NonFiniteError, match="not finite"):
-        apply(values, "top", "median", 1)
+        check_finite(torch.isfinite(values))
+    check_finite(torch.isfinite(values.nan_to_num(0.0, 0.0, 0.0)))
 
 
 def test_resampling_needs_a_donor() -> None:

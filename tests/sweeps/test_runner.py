@@ -129,6 +129,16 @@ def test_logits_that_are_not_finite_are_an_error(engine: str) -> None:
         sweep.run(slice(0, 8), engine)
 
 
+@pytest.mark.parametrize("engine", ["onepass", "hooks"])
+def test_activations_that_are_not_finite_are_an_error(engine: str) -> None:
+    network = tiny_network("gpt2")
+    network.transformer.h[1].mlp.c_fc.bias.data[3] = float("inf")
+    model = Model(network, tiny_tokenizer(), find_layout(network), "broken", "broken", "", "")
+    sweep = Sweep(model, tiny_prompts(8, 5), make_grid(3, model.n_neurons, rates="10"))
+    with pytest.raises(NonFiniteError, match="activations are not finite"):
+        sweep.run(slice(0, 8), engine)
+
+
 def test_a_wrong_engine_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     from ripplestats.sweeps import tree_attention
 

@@ -237,12 +237,7 @@ def _finish(
     half = error * (float(stats.t.ppf((1 + conf_level) / 2, n_clusters - 1)) if n_clusters > 1 else np.nan)
     estimate, std_error = scales.data_scale(free), scales.slope(free) * error
     reasons = with_doubt(scales.reasons(estimate, std_error), scales.names, free, half)
-    rivals = tuple(
-        (float(one.parameters[BREAK] * scales.dose), optima[0].log_likelihood - one.log_likelihood)
-        for one in optima[1:]
-        if one.log_likelihood > optima[0].log_likelihood - NEAR
-        and abs(one.parameters[BREAK] - best.parameters[BREAK]) * scales.dose > std_error[0] / 10
-    )
+    rivals = _rivals(optima, best, scales.dose, float(std_error[0]) / 10)
     return BreakModel(
         scales.names, estimate, std_error, scales.slope(free) * model,
         scales.data_scale(free - half), scales.data_scale(free + half), reasons,
@@ -256,6 +251,18 @@ def _finish(
         notes=(*said, *notes_on(problem, best, rivals, bool(np.isfinite(found[1]).all()))),
         law=law,
     )  # fmt: skip
+
+
+def _rivals(optima: list[Optimum], best: Optimum, dose: float, apart: float) -> tuple[tuple[float, float], ...]:
+    """Return breaks of other optima as likely, each with the log-likelihood it lacks; of those at one break the best."""
+    found: list[tuple[float, float]] = []
+    taken = [float(best.parameters[BREAK]) * dose]
+    for one in optima[1:]:
+        at, lack = float(one.parameters[BREAK]) * dose, optima[0].log_likelihood - one.log_likelihood
+        if lack < NEAR and all(abs(at - other) > apart for other in taken):
+            found.append((at, lack))
+            taken.append(at)
+    return tuple(found)
 
 
 def _undefined(names: tuple[str, ...], law: Law, n_prompts: int, labels: NDArray[np.intp], why: str) -> BreakModel:

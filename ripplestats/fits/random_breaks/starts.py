@@ -88,15 +88,16 @@ def _design(block: Block) -> BreakDesign:
 def generalised_places(simple: Problem, candidates: Sequence[Floats], law: Law) -> list[Floats]:
     """Return climbed places under a law, from those of the simple model: straight on, and by way of independent effects.
 
-    Each way ends at times where the other finds nothing.
+    Each way ends at times where the other finds nothing; so do starts with one break, for effects correlate otherwise.
     """
     places = climb(simple, candidates, STAGES[:1])[:_KEPT]
     problem, between = simple.under(law), simple.under(replace(law, correlated=False))
-    found = climb(problem, _extended(places, simple.layout, problem), STAGES_OF_MANY)
+    found = _extended(places, simple.layout, problem)
     if between.layout not in (simple.layout, problem.layout):
         independent = climb(between, _extended(places, simple.layout, between), STAGES_OF_MANY[:1])
-        found += climb(problem, _extended(independent, between.layout, problem), STAGES_OF_MANY)
-    return found
+        found += _extended(independent[:1], between.layout, problem)
+    climbed = [place for start in found for place in climb(problem, [start], STAGES_OF_MANY)]
+    return sorted(climbed, key=lambda place: -problem.log_likelihood(place, SEARCH_ORDER))
 
 
 def _extended(places: Sequence[Floats], narrow: Layout, problem: Problem) -> list[Floats]:
