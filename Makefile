@@ -4,7 +4,7 @@ BIN := .venv/bin
 RUN ?= runs/wikitext-smollm2-135m
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults check calibration bench paper wheel clean
+.PHONY: help demo test faults check calibration bench docs paper wheel clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1|/' | column -t -s '|'
@@ -33,14 +33,18 @@ bench: .venv/dev .venv-bench/peers ## time statistics and sweep beside their pee
 
 paper: .venv/core ## build paper/main.pdf from RUN=runs/... (needs latexmk and a LaTeX)
 	test -f $(RUN)/estimates.csv || $(MAKE) demo
-	ln -sfn $(abspath $(RUN)) paper/run
-	cd paper && latexmk -pdf -interaction=nonstopmode -halt-on-error -quiet main.tex
+	$(BIN)/python analyses $(RUN)
+	cd paper && max_print_line=1000 latexmk -pdf -interaction=nonstopmode -halt-on-error -quiet main.tex
+	$(BIN)/python paper/check_log.py paper/main.log
+
+docs: .venv/dev ## build the documentation into build/site, warnings are errors
+	NO_MKDOCS_2_WARNING=1 OMP_NUM_THREADS=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 wheel: .venv/dev ## build dist/*.whl
 	$(BIN)/python -m build --wheel
 
 clean: ## remove the environment and what was built; runs/ stays
-	rm -rf .venv .venv-bench dist build paper/run paper/main.pdf paper/main.aux paper/main.log paper/main.fls paper/main.fdb_latexmk
+	rm -rf .venv .venv-bench dist build paper/generated $(filter-out paper/main.tex,$(wildcard paper/main.*))
 
 .venv/core: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ripplestats needs Python 3.11 or newer, this is %d.%d; call make PYTHON=python3.12" % sys.version_info[:2])'
@@ -49,7 +53,7 @@ clean: ## remove the environment and what was built; runs/ stays
 	touch $@
 
 .venv/dev: .venv/core
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,docs]'
 	touch $@
 
 .venv-bench/peers: .venv/core benchmarks/sweep/constraints.txt

@@ -1,0 +1,50 @@
+"""One-pass engine against the hooked forward pass, by model family, from benchmarks/results: ``agreement.tex``."""
+
+import json
+import sys
+from pathlib import Path
+
+import pandas as pd
+from from_run import ROOT, main_of_results
+
+from ripplestats.rendering.latex import latex_table
+from ripplestats.store.atomic import write_text
+
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+def write(out: Path) -> None:
+    """Write one row a family, with the largest difference among its variants."""
+    found = json.loads((RESULTS / "families.json").read_text(encoding="utf-8"))
+    families = pd.DataFrame(found["families"].values())
+    frame = pd.DataFrame(
+        [
+            {
+                "family": name,
+                "variants": len(rows),
+                "engine": "one pass" if (rows["engine"] == "onepass").all() else "hooks",
+                "cells": int(rows["cells"].sum()) or "",
+                "largest difference": _power(rows["largest_difference"].max()),
+            }
+            for name, rows in families.groupby("row", sort=False)
+        ]
+    )
+    table = latex_table(
+        frame,
+        caption="The one-pass engine against plain hooked forward passes, by model family.",
+        label="tab:agreement",
+        notes=(
+            "Small random networks of each family: every arm, replacement and site; largest absolute difference over all "
+            "cells in logit, log-probability (nats) and divergence (nats), in float32. A dash: the family falls back to "
+            f"hooks, which are the definition. transformers {found['transformers']}, torch {found['torch']}.",
+        ),
+    )
+    write_text(out / "agreement.tex", table)
+
+
+def _power(value: float) -> str:
+    return "" if pd.isna(value) else f"{value:.0e}".replace("e-0", "e-")
+
+
+if __name__ == "__main__":
+    sys.exit(main_of_results(write, __doc__))
