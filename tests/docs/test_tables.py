@@ -1,6 +1,7 @@
 """The tables of the pages hold what the committed results hold."""
 
 import re
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from docs.making.blocks import ROOT
 from docs.making.mathematics import as_mathml
 from docs.making.scale import INPUTS, Scale
+from docs.making.speed import embedded_model
 from docs.making.tables import RESULTS, table
 from tests.docs.test_code_blocks import TEXTS
 
@@ -40,7 +42,7 @@ def test_coverage_is_that_of_the_file() -> None:
 
 def test_the_scale_is_what_its_inputs_say() -> None:
     small = Scale(
-        INPUTS.__class__(tokens=33e3, blocks=2, hidden=4, neurons=8, key_value_width=2, vocabulary=10, rates=3)
+        replace(INPUTS, tokens=33e3, blocks=2, hidden=4, neurons=8, key_value_width=2, vocabulary=10, rates=3)
     )
     assert small.prompts == 1000
     assert small.cells == 12
@@ -48,6 +50,17 @@ def test_the_scale_is_what_its_inputs_say() -> None:
     # Six branches join after the first block and go through two, six after the second; 32 tokens go through two blocks.
     assert small.one_pass_flops == 2 * ((6 * 3 + 64) * weights + 13 * 40)
     assert small.rows == 12_000
+
+
+def test_the_operations_of_a_prompt_are_those_that_were_counted() -> None:
+    counted = {
+        row["context"]: row["operations_per_prompt"] for row in embedded_model()["rows"] if "ours" in row["engine"]
+    }
+    shape = {"blocks": 30, "hidden": 576, "neurons": 1536, "key_value_width": 192, "vocabulary": 49152, "arms": 1}
+    for context in (8, 32, 128):
+        # What is counted besides, the attention over the context, is a few percent.
+        found = Scale(replace(INPUTS, context=context, **shape)).one_pass_flops
+        assert found == pytest.approx(counted[context], rel=0.03)
 
 
 def test_formulas_become_mathml() -> None:

@@ -1,0 +1,1 @@
+"""What makes the documentation: figures and tables computed from the package, formulas, and the runs of code blocks."""
