@@ -82,7 +82,7 @@ class Contrast:
             return np.full(len(self.estimate), -np.inf), np.full(len(self.estimate), np.inf)
         # NaN sorts last, so that it counts as beyond any statistic on either side.
         upper, lower = (np.partition(sign * self.replicates, -beyond, axis=0)[-beyond] for sign in (1, -1))
-        return -np.nan_to_num(lower, nan=np.inf), np.nan_to_num(upper, nan=np.inf)
+        return -np.where(np.isnan(lower), np.inf, lower), np.where(np.isnan(upper), np.inf, upper)
 
     def _tail(self, statistic: Floats, sign: Literal[1, -1]) -> Floats:
         if self.replicates is None:

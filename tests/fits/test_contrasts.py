@@ -192,3 +192,14 @@ def test_of_two_tests_with_the_smallest_p_value_the_smaller_statistic_is_the_wea
     statistic, p_value = found.two_one_sided_tests(5.0)
     assert p_value[0] == 1 / 201
     assert statistic[0] == pytest.approx((5 - values.mean()) / found.std_error[0])
+
+
+def test_a_limit_that_samples_without_spread_leave_open_is_infinite() -> None:
+    values = np.zeros((6, 1))
+    values[0] = 1.0
+    multiplicities = resample_documents(6, 400, np.random.default_rng(0)).bootstrap
+    found = contrast(values, np.ones(6), ("all",), multiplicities)
+    low, high = found.interval(0.95)
+    # A third of the samples miss the only document that differs: they have a mean, and no spread.
+    assert high[0] == np.inf
+    assert np.isfinite(low[0]) or low[0] == -np.inf

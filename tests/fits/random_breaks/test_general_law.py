@@ -6,6 +6,8 @@ import pytest
 from ripplestats.fits.random_breaks.inference import left_out
 from ripplestats.fits.random_breaks.layout import GENERAL, SIMPLE
 from ripplestats.fits.random_breaks.model import BreakModel, fit_break_model, term_names
+from tests.calibration.methods import draw_study
+from tests.calibration.simulate import Scenario
 
 X = np.array([0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.3, 1.6, 2.0, 2.5, 3.0, 4.0, 6.0, 9.0])
 
@@ -66,6 +68,15 @@ def test_affine_change_of_effects_and_of_the_doses_unit_moves_breaks_as_it_shoul
     np.testing.assert_allclose(moved.std_error[0], base.std_error[0], rtol=5e-2)
     np.testing.assert_allclose(scaled.estimate[:3], 100 * base.estimate[:3], rtol=1e-3)
     assert scaled.log_likelihood == pytest.approx(base.log_likelihood, abs=1e-2)
+
+
+def test_of_two_optima_near_each_other_the_more_likely_is_given_and_the_other_named():
+    """Starts whose breaks had come together ended elsewhere: one is not to stand for the other."""
+    study = draw_study(Scenario("clear", 30, 0.01, noise=0.3), 4, 20, np.random.default_rng(7))
+    found = fit(study.prompts[1], study.curves.x, clusters=study.owners)
+    assert found.log_likelihood == pytest.approx(2391.444, abs=0.01)
+    assert [lack for _, lack in found.rivals] == pytest.approx([0.82], abs=0.01)
+    assert any(note.startswith("Not unique: a break at 0.009614") for note in found.notes)
 
 
 def test_prompts_that_lack_doses_are_fitted_set_by_set():
