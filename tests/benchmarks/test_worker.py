@@ -23,7 +23,8 @@ def test_a_process_measures_its_engine_on_every_case(engine, tiny_folder, tmp_pa
     for case in results:
         assert case["seconds_per_prompt"] > 0
         assert "0:12" in case["outcomes"]
-        assert case["peak_bytes_with_loading"] >= case["peak_bytes"] > case["beyond_weights_bytes"] >= 0
+        # Of a process that did other things before, memory may well have fallen.
+        assert case["peak_bytes_with_loading"] >= case["peak_bytes"] > case["beyond_weights_bytes"]
     if engine == "ripplestats":
         assert 0 <= results[0]["self_check"] < 1e-4
         assert results[0]["operations_counted"] > 0
