@@ -5,6 +5,7 @@ import json
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from benchmarks.sweep.versions import versions
 _RESULTS = Path(__file__).parents[1] / "results"
 _CACHE = Path("build") / "benchmarks"
 _DEFAULT_BATCH = 8
+_MODELS = {"smollm2-135m": embedded, "gpt2-large-shape": partial(gpt2_large_shape, _CACHE)}
 
 
 def main() -> int:
@@ -34,9 +36,8 @@ def main() -> int:
     options = _options()
     plan = QUICK if options.quick else FULL
     _CACHE.mkdir(parents=True, exist_ok=True)
-    models = [embedded()] if options.quick else [embedded(), gpt2_large_shape(_CACHE)]
-    if options.models:
-        models = [model for model in models if model.name in options.models]
+    asked = options.models or (list(_MODELS)[:1] if options.quick else list(_MODELS))
+    models = [_MODELS[name]() for name in asked]
     stream = token_stream()
     results: dict[str, Any] = {
         "machine": {**machine(), **versions(options.device)},
@@ -142,7 +143,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a tiny sample, written to build/benchmarks")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:N (default %(default)s)")
     parser.add_argument("--precision", default="float32", choices=("float32", "tf32", "bfloat16", "float16"))
-    parser.add_argument("--models", nargs="*", help="only these: smollm2-135m, gpt2-large-shape")
+    parser.add_argument("--models", nargs="*", choices=list(_MODELS), help="only these")
     parser.add_argument("--engines", nargs="*", choices=list(TITLES), help="only these")
     parser.add_argument("--out", help="where to write, without ending (default benchmarks/results/sweep)")
     options = parser.parse_args()
