@@ -22,8 +22,8 @@ def write_sealed(path: Path, content: Mapping[str, Any]) -> None:
     write_json(path, {**plain, _SEAL: _digest(plain)})
 
 
-def read_sealed(path: Path) -> dict[str, Any]:
-    """Read a JSON object; one without a checksum (of another program, or edited) is taken as it is.
+def read_sealed(path: Path, *, required: bool = False) -> dict[str, Any]:
+    """Read a JSON object; one without a checksum (of another program, or edited) is taken as it is, unless it is required.
 
     Raises:
         FileNotFoundError, NotADirectoryError: it is not there.
@@ -40,6 +40,8 @@ def read_sealed(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise RunError(f"{path} was not written by this program: it holds no JSON object")
     seal = content.pop(_SEAL, None)
+    if seal is None and required:
+        raise RunError(f"{path} is damaged: it has no checksum")
     if seal is not None and seal != _digest(content):
         raise RunError(f"{path} is damaged: its checksum is not that of its content")
     return content

@@ -62,7 +62,7 @@ def read_part(
         return pq.read_table(
             file, columns=None if columns is None else list(columns), filters=where, page_checksum_verification=True
         )
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
         raise RunError(f"{file} is damaged or missing: {_first_line(error)}") from error
 
 
@@ -74,7 +74,7 @@ def check_layout(file: Path, layout: pa.Schema) -> None:
     """
     try:
         found = pq.read_schema(file)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
         raise RunError(f"{file} is damaged or missing: {_first_line(error)}") from error
     _check_columns(file, found, layout)
 

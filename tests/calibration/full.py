@@ -37,7 +37,7 @@ RESULTS = Path(__file__).parent / "results"
 #: Data sets of each table, before ``--scale``.
 SETS = {"coverage": 1000, "size": 4000, "power": 1000, "sequential": 1000}
 #: Of the segmented mixed model under its general and its simple law, by documents.
-SETS_OF_GENERAL_LAW = {30: 100, 100: 25}
+SETS_OF_GENERAL_LAW = {30: 100, 100: 75}
 SETS_OF_SIMPLE_LAW = {30: 200, 100: 50}
 RESAMPLES = {"coverage": 1000, "size": 999, "break": 399}
 

@@ -30,6 +30,8 @@ from tests.store.synthetic_run import make_run
 
 fuzzed = settings(
     max_examples=int(os.environ.get("RIPPLESTATS_FUZZ", "60")), deadline=5000,
+    # The same examples in every usual run, new ones on demand.
+    derandomize="RIPPLESTATS_FUZZ" not in os.environ,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )  # fmt: skip
 
