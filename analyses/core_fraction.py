@@ -7,18 +7,17 @@ from from_run import FinishedRun, main, only, with_interval
 
 from ripplestats.fits.core import SHARES
 from ripplestats.fits.curve_layout import ALL_LAYERS
+from ripplestats.fits.run_estimates import PARAMETRIC
 from ripplestats.report.wording import ARM_NAMES, mean_blocks, mean_over
-
-_SHAPES = ("exponential", "Hill")
 
 
 def write(finished: FinishedRun) -> None:
     """Write one row an arm and shape of curve, for the mean over blocks."""
     found = []
     for arm in finished.arms:
-        rows = finished.rows(quantity="core_fraction", arm=arm, layer=ALL_LAYERS)
-        for shape in ("isotonic", *_SHAPES):
-            mine = rows[rows["method"] == shape] if shape in _SHAPES else rows[~rows["method"].isin(_SHAPES)]
+        rows = finished.rows(parametric=True, quantity="core_fraction", arm=arm, layer=ALL_LAYERS)
+        for shape in ("isotonic", *PARAMETRIC):
+            mine = rows[rows["method"] == shape] if shape in PARAMETRIC else rows[~rows["method"].isin(PARAMETRIC)]
             if len(mine):
                 limits = {f"{q:.0%}": with_interval(only(mine[mine["share"] == q]), 100, 1) for q in SHARES}
                 found.append({"neurons": ARM_NAMES[arm], "curve": shape, **limits})

@@ -19,7 +19,6 @@ def write(finished: FinishedRun) -> None:
     }
     for outcome, (metric, claim) in outcomes.items():
         rows = finished.rows(quantity="plateau", arm="top", metric=metric)
-        rows = rows[~rows["method"].isin(["exponential", "Hill"])]
         test = only(finished.claims[finished.claims["claim"] == claim])
         if test is not None and {"0", ALL_LAYERS} <= set(rows["layer"]):
             first, others = (with_interval(only(rows[rows["layer"] == layer])) for layer in ("0", ALL_LAYERS))

@@ -75,14 +75,15 @@ class FinishedRun:
         """Documents' curves of the main outcome."""
         return cell_curves(self.run, (self.metric,))
 
-    def rows(self, **wanted: object) -> pd.DataFrame:
+    def rows(self, *, parametric: bool = False, **wanted: object) -> pd.DataFrame:
         """Return estimates with these values, in the first replacement and site unless these are named.
 
-        Curves' quantities come with the interval that covers best, unless a method is named.
+        Curves' quantities come with the interval that covers best, unless a method is named; those of ``parametric``
+        curves only where asked for.
         """
         first = self.estimates.iloc[0]
         asked = {"metric": self.metric, "replacement": first["replacement"], "site": first["site"], **wanted}
-        rows = self.estimates if "method" in wanted else main_rows(self.estimates)
+        rows = self.estimates if "method" in wanted else main_rows(self.estimates, parametric=parametric)
         for column, value in asked.items():
             if value is not None:
                 rows = rows[rows[column] == value]

@@ -16,7 +16,6 @@ def write(finished: FinishedRun) -> None:
     for arm in finished.arms:
         for metric, name in METRIC_NAMES.items():
             rows = finished.rows(quantity="plateau", arm=arm, metric=metric)
-            rows = rows[~rows["method"].isin(["exponential", "Hill"])]
             if len(rows):
                 outcome = name.replace("share of prompts whose first token changed", "first token changed (share)")
                 places = {overall: ALL_LAYERS, "block 0": "0"}

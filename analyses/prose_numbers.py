@@ -28,7 +28,6 @@ from ripplestats.report.wording import ARM_NAMES, OUTCOMES, mean_blocks
 from ripplestats.store.atomic import write_text
 
 Macros = Iterator[tuple[str, str]]
-_PARAMETRIC = ("exponential", "Hill")
 _SHARE_NAMES = dict(zip(SHARES, ("Half", "Eighty", "Ninety"), strict=True))
 #: Claims by the name of their macros, with the scale and decimals of their estimates and the unit of these.
 _CLAIMS = {
@@ -155,7 +154,6 @@ def _row(
     finished: FinishedRun, quantity: str, arm: str, layer: str = ALL_LAYERS, share: float | None = None, **wanted: str
 ) -> "pd.Series | None":
     rows = finished.rows(quantity=quantity, arm=arm, layer=layer, **wanted)
-    rows = rows[~rows["method"].isin(_PARAMETRIC)]
     return only(rows if share is None else rows[rows["share"] == share])
 
 

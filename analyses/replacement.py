@@ -27,7 +27,6 @@ def write(finished: FinishedRun) -> None:
             (f"plateau ({unit})", "plateau", 1, 3), ("threshold ψ (%)", "threshold", 100, 1)
         ):  # fmt: skip
             rows = finished.rows(quantity=quantity, arm=arm, replacement=name, layer=ALL_LAYERS)
-            rows = rows[~rows["method"].isin(["exponential", "Hill"])]
             cells[title] = with_interval(only(rows), scale, decimals)
         test = only(
             finished.claims[

@@ -39,7 +39,6 @@ def write(finished: FinishedRun) -> None:
 
 def _cell(finished: FinishedRun, arm: str, quantity: str, share: float | None, scale: float, decimals: int) -> str:
     rows = finished.rows(quantity=quantity, arm=arm, layer=ALL_LAYERS)
-    rows = rows[~rows["method"].isin(["exponential", "Hill"])]
     return with_interval(only(rows if share is None else rows[rows["share"] == share]), scale, decimals)
 
 

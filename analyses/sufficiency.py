@@ -21,7 +21,6 @@ def write(finished: FinishedRun) -> None:
         )
         return
     replaced = finished.rows(quantity="core_fraction", arm="top", layer=ALL_LAYERS)
-    replaced = replaced[~replaced["method"].isin(["exponential", "Hill"])]
     names = {"replaced (necessity)": replaced, "kept alone (sufficiency)": kept}
     frame = pd.DataFrame(
         [

@@ -1,11 +1,10 @@
 """The command line of ``ripplestats.run``: flags and help."""
 
-import argparse
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 from ripplestats.config import RunConfig
-from ripplestats.errors import InputError
+from ripplestats.rendering.command_line import OneLineParser
 
 _DESCRIPTION = """\
 How few MLP neurons carry a language model's prediction?
@@ -31,14 +30,6 @@ kept; 130 interrupted (the same command takes the run up again).
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser whose complaints are one line, as all others."""
-
-    def error(self, message: str) -> NoReturn:
-        line = "".join(one if one.isprintable() else repr(one)[1:-1] for one in message)
-        raise InputError(f"{line}; --help explains every flag")
-
-
 def parse_arguments(argv: Sequence[str] | None = None) -> RunConfig:
     """Read a command line.
 
@@ -46,10 +37,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> RunConfig:
         InputError: a flag is unknown or its value is not allowed.
     """
     default = RunConfig()
-    parser = _Parser(
-        prog="python -m ripplestats.run", description=_DESCRIPTION, epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
-    )  # fmt: skip
+    parser = OneLineParser("python -m ripplestats.run", _DESCRIPTION, _EXAMPLES)
     what = parser.add_argument_group("what is swept")
     what.add_argument(
         "--dataset",

@@ -3,9 +3,10 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from ripplestats.errors import InputError, RippleStatsError
+from ripplestats.rendering.command_line import OneLineParser
 
 if TYPE_CHECKING:
     from ripplestats.fits.planning.design import Plan
@@ -43,23 +44,13 @@ exit codes: 0 done; 2 the command line or an input is wrong; 3 something outside
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser whose complaints are one line, as all others."""
-
-    def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message}; --help explains every flag")
-
-
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read a command line.
 
     Raises:
         InputError: a flag is unknown, its value is not allowed, or flags do not go together.
     """
-    parser = _Parser(
-        prog="python -m ripplestats.plan", description=_DESCRIPTION, epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
-    )  # fmt: skip
+    parser = OneLineParser("python -m ripplestats.plan", _DESCRIPTION, _EXAMPLES)
     goal = parser.add_argument_group("what the study should reach")
     add = goal.add_argument
     add("--quantity", choices=("threshold", "plateau", "core_fraction"), help="what the interval is of")

@@ -1,14 +1,14 @@
 """The command line ``python -m ripplestats.status RUN``: how far a run is, while it runs or after."""
 
-import argparse
 import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from ripplestats.errors import InputError, RippleStatsError, RunError
+from ripplestats.errors import RippleStatsError, RunError
+from ripplestats.rendering.command_line import OneLineParser
 
 if TYPE_CHECKING:
     from ripplestats.store.progress import RunProgress
@@ -24,19 +24,9 @@ does it anew); 3 something outside failed; 130 interrupted.
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser whose complaints are one line, as all others."""
-
-    def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message}; --help explains every flag")
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
-    parser = _Parser(
-        prog="python -m ripplestats.status", description=_DESCRIPTION, epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
-    )  # fmt: skip
+    parser = OneLineParser("python -m ripplestats.status", _DESCRIPTION, _EPILOG)
     parser.add_argument("run", metavar="RUN", help="the run directory")
     parser.add_argument("--verify", action="store_true", help="read every shard and compare it with its checksum")
     try:

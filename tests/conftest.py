@@ -1,8 +1,11 @@
 """Shared fixtures: tiny models, prompts of random tokens, and the embedded model where it can be had."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,11 +15,20 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
+import torch
+
 from ripplestats.errors import RippleStatsError
 from ripplestats.model.load import Model, load_model
 from ripplestats.model.sites import find_layout
 from ripplestats.prompts.table import Prompt, PromptTable
+from ripplestats.sweeps.runner import Sweep
 from tests.tiny import save_tiny_model, tiny_network, tiny_tokenizer
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> None:
+    """One thread also where the environment asks for more: two on tiny matrices wait for each other most of the time."""
+    torch.set_num_threads(1)
 
 
 @lru_cache(maxsize=4)
@@ -42,6 +54,21 @@ def tiny_prompts(n: int, length: int, seed: int = 0, n_documents: int | None = N
         for i in range(n)
     ]
     return PromptTable(tuple(rows))
+
+
+@contextmanager
+def a_mistake_from(prompt: int) -> Iterator[None]:
+    """Let a sweep fail at the first part that begins at this prompt or later."""
+    whole = Sweep.run
+
+    def broken(job: Sweep, rows: slice, *more: Any) -> Any:
+        if rows.start >= prompt:
+            raise RuntimeError("a mistake")
+        return whole(job, rows, *more)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(RuntimeError, match="a mistake"):
+        patch.setattr(Sweep, "run", broken)
+        yield
 
 
 @pytest.fixture(scope="session")

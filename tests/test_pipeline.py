@@ -1,20 +1,18 @@
 """sweep() from Python: every cell once, in order, at the exact dose; taken up where it stopped; analysed from files."""
 
 import itertools
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 import ripplestats as rs
 from ripplestats.errors import InputError
 from ripplestats.store.run_directory import Run
 from ripplestats.sweeps.runner import Sweep
-from tests.conftest import tiny_model, tiny_prompts
+from tests.conftest import a_mistake_from, tiny_model, tiny_prompts
 
 ARMS = ("top", "bottom", "magnitude", "random", "keep_top")
 REPLACEMENTS = ("median", "mean", "zero", "resample")
@@ -25,15 +23,6 @@ NEURONS = 64
 SHARES = [Fraction(rate) / 100 for rate in RATES.split(",")]
 METRICS = ["delta_logit", "delta_logprob", "kl"]
 PROMPTS = 10
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Two threads on tiny matrices wait for each other most of the time."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def swept(out: Path, **options) -> Run:
@@ -166,18 +155,8 @@ def test_a_finished_sweep_is_read_and_not_computed(run: Run, monkeypatch: pytest
     assert f"taking up the run in {run.path}: 2 parts are there" in said
 
 
-def test_an_error_on_the_way_keeps_the_parts_and_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run
-) -> None:
-    whole = Sweep.run
-
-    def broken(job: Sweep, rows: slice, *more):
-        if rows.start:
-            raise RuntimeError("a mistake")
-        return whole(job, rows, *more)
-
-    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="a mistake"):
-        patch.setattr(Sweep, "run", broken)
+def test_an_error_on_the_way_keeps_the_parts_and_says_so(tmp_path: Path, run: Run) -> None:
+    with a_mistake_from(prompt=1):
         swept(tmp_path / "run")
     stopped = rs.open_run(tmp_path / "run")
     assert not stopped.complete

@@ -1,13 +1,11 @@
 """Rates in two stages: a pilot on its own documents chooses them, once; a run that is taken up keeps them."""
 
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 import ripplestats as rs
 from ripplestats import staged_rates
@@ -16,21 +14,11 @@ from ripplestats.fits.grid_refinement import Refinement
 from ripplestats.prompts.sampling import PILOT_DOCUMENTS, split_pilot
 from ripplestats.store.run_directory import Run
 from ripplestats.sweeps.grid import NAMED_RATES, parse_rates
-from ripplestats.sweeps.runner import Sweep
-from tests.conftest import tiny_model, tiny_prompts
+from tests.conftest import a_mistake_from, tiny_model, tiny_prompts
 
 N = 34
 COARSE = parse_rates(NAMED_RATES["staged"])
 METRICS = ["delta_logit", "delta_logprob", "kl"]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Two threads on tiny matrices wait for each other most of the time."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def swept(out: Path, **options) -> Run:
@@ -77,15 +65,7 @@ def test_the_pilots_table_is_what_a_run_of_its_prompts_over_the_coarse_rates_giv
 
 
 def test_a_run_that_is_taken_up_never_chooses_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
-    whole = Sweep.run
-
-    def broken(job: Sweep, rows: slice, *more):
-        if rows.start:
-            raise RuntimeError("a mistake")
-        return whole(job, rows, *more)
-
-    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="a mistake"):
-        patch.setattr(Sweep, "run", broken)
+    with a_mistake_from(prompt=1):
         swept(tmp_path / "run")
     half = rs.open_run(tmp_path / "run")
     assert not half.complete

@@ -2,12 +2,10 @@
 
 import contextlib
 import io
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 import ripplestats as rs
 from ripplestats.errors import InputError
@@ -15,20 +13,11 @@ from ripplestats.fits.sequential import FIRST_LOOK
 from ripplestats.run import main
 from ripplestats.store.run_directory import Run, open_run
 from ripplestats.sweeps.runner import Sweep
-from tests.conftest import tiny_model, tiny_prompts
+from tests.conftest import a_mistake_from, tiny_model, tiny_prompts
 from tests.tiny import tiny_text
 
 N = 120
 METRICS = ["delta_logit", "delta_logprob", "kl"]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Two threads on tiny matrices wait for each other most of the time."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def swept(out: Path, until_width: float | None, **options) -> Run:
@@ -81,18 +70,8 @@ def test_the_batch_size_does_not_change_where_a_run_stops(run: Run, width: float
     np.testing.assert_allclose(other.effects()[METRICS], run.effects()[METRICS], rtol=0, atol=1e-5)
 
 
-def test_an_interrupted_run_stops_where_it_would_have(
-    run: Run, width: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = Sweep.run
-
-    def broken(job: Sweep, rows: slice, *more):
-        if rows.start == 24:
-            raise RuntimeError("a mistake")
-        return whole(job, rows, *more)
-
-    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="a mistake"):
-        patch.setattr(Sweep, "run", broken)
+def test_an_interrupted_run_stops_where_it_would_have(run: Run, width: float, tmp_path: Path) -> None:
+    with a_mistake_from(prompt=24):
         swept(tmp_path / "run", width)
     assert "stopping" not in open_run(tmp_path / "run").manifest
     again = swept(tmp_path / "run", width)

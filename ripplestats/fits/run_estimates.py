@@ -14,7 +14,7 @@ from ripplestats.fits.curves import DocumentCurves, document_curves
 from ripplestats.fits.products import CrossProducts
 from ripplestats.fits.run_models import mixed_rows, population_rows
 from ripplestats.fits.run_statistics import METRICS, CellStatistics, run_statistics
-from ripplestats.fits.saturation_curves import saturation_terms
+from ripplestats.fits.saturation_curves import MODELS, saturation_terms
 from ripplestats.fits.segmented import method_name, segmented_terms
 from ripplestats.fits.sufficiency import sufficiency_terms
 from ripplestats.store.schema import ESTIMATES
@@ -39,14 +39,20 @@ _METHODS = {
     "bca": "document bootstrap, BCa",
     "wald": "delta method",
 }
+#: Methods of the parametric curves.
+PARAMETRIC = tuple(model.name for model in MODELS)
 _SHOWN = {"threshold": INVERTED, "plateau": INVERTED, "core_fraction": INVERTED}
 _FIGURES = ("estimate", "std_error", "conf_low", "conf_high")
 
 
-def main_rows(estimates: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows that are shown: of the curves' quantities those by the interval that covers best."""
+def main_rows(estimates: pd.DataFrame, *, parametric: bool = False) -> pd.DataFrame:
+    """Return the rows that are shown: of the curves' quantities those by the interval that covers best.
+
+    Plateaus and core fractions of ``parametric`` curves, which check those of the isotonic one, only where asked for.
+    """
     shown = estimates["quantity"].map(_SHOWN).fillna(RESAMPLED)
-    return estimates[(estimates["method"] == shown) | ~estimates["method"].isin(list(_METHODS.values()))]
+    others = [*_METHODS.values(), *([] if parametric else PARAMETRIC)]
+    return estimates[(estimates["method"] == shown) | ~estimates["method"].isin(others)]
 
 
 def main_metric(recorded: Iterable[str]) -> str:

@@ -45,7 +45,6 @@ def summarise(run: "Run", estimates: pd.DataFrame, claims: pd.DataFrame) -> str:
 def _row(rows: pd.DataFrame, quantity: str, layer: str, share: float | None = None, metric: str = "") -> Any:
     wanted = metric or main_metric(rows["metric"])
     found = rows[(rows["quantity"] == quantity) & (rows["layer"] == layer) & (rows["metric"] == wanted)]
-    found = found[~found["method"].isin(["exponential", "Hill"])]
     if share is not None:
         found = found[np.isclose(found["share"], share)]
     return None if found.empty else found.iloc[0]

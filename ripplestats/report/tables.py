@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ripplestats.fits.curve_layout import ALL_LAYERS
-from ripplestats.fits.run_estimates import CELLS, UNITS, main_metric, main_rows
+from ripplestats.fits.run_estimates import CELLS, PARAMETRIC, UNITS, main_metric, main_rows
 from ripplestats.fits.run_models import CROSSED, POPULATION_GENERAL, POPULATION_SIMPLE
 from ripplestats.hypotheses.claims import UNDEFINED
 from ripplestats.rendering.latex import latex_table
@@ -142,7 +142,7 @@ def _population_note(rows: pd.DataFrame) -> str:
 def _core_fractions(estimates: pd.DataFrame, level: str) -> tuple[pd.DataFrame, str, tuple[str, ...]]:
     main = main_metric(estimates["metric"])
     rows = main_rows(estimates[estimates["metric"] == main])
-    rows = rows[rows["quantity"].isin(["plateau", "core_fraction"]) & ~rows["method"].isin(list(_SHAPES))]
+    rows = rows[rows["quantity"].isin(["plateau", "core_fraction"])]
     caption = "Plateau, and core fraction: the rate at which the mean effect reaches a share of the plateau."
     if rows.empty:
         return pd.DataFrame({"layer": ["none"]}), f"{caption} Only keep_top was run, which has no plateau.", ()
@@ -158,21 +158,18 @@ def _core_fractions(estimates: pd.DataFrame, level: str) -> tuple[pd.DataFrame, 
     return _cells(wide).assign(**columns), caption, notes
 
 
-#: How rows of the table of shapes are called.
-_SHAPES = {"exponential": "exponential curve", "Hill": "Hill curve"}
-
-
 def _core_shapes(estimates: pd.DataFrame, level: str) -> tuple[pd.DataFrame, str, tuple[str, ...]]:
     """Necessity by each shape of curve, and sufficiency, side by side: the mean over blocks."""
     main = main_metric(estimates["metric"])
-    rows = main_rows(estimates[(estimates["metric"] == main) & (estimates["layer"] == ALL_LAYERS)])
+    rows = estimates[(estimates["metric"] == main) & (estimates["layer"] == ALL_LAYERS)]
+    rows = main_rows(rows, parametric=True)
     caption = "Core fraction: by the shape of the curve, and by what keeping the neurons alone restores."
     cells = rows[rows["arm"].isin(["top", "keep_top"])][CELLS]
     if cells.empty:
         return pd.DataFrame({"curve": ["none: neither top nor keep_top was run over several blocks"]}), caption, ()
     rows = rows[(rows[["replacement", "site"]] == cells.iloc[0][["replacement", "site"]]).all(axis=1)]
     necessary = rows[(rows["arm"] == "top") & (rows["quantity"] == "core_fraction")]
-    names = necessary["method"].map(_SHAPES).fillna("isotonic curve")
+    names = necessary["method"].where(necessary["method"].isin(PARAMETRIC), "isotonic") + " curve"
     sufficient = rows[rows["quantity"] == "core_fraction_kept"]
     both = pd.concat(
         [

@@ -92,8 +92,7 @@ def _share(curves: DocumentCurves, groups: list[Any], whole: int) -> dict[str, A
 def _fractions(estimates: pd.DataFrame, main: Cell) -> Iterator[dict[str, Any]]:
     for arm, quantity in (("top", "core_fraction"), ("keep_top", "core_fraction_kept")):
         rows = main_rows(of_main(estimates, main._replace(arm=arm)))
-        rows = rows[(rows["quantity"] == quantity) & ~rows["method"].isin(["exponential", "Hill"])]
-        for row in rows[rows["layer"] == ALL_LAYERS].to_dict("records"):
+        for row in rows[(rows["quantity"] == quantity) & (rows["layer"] == ALL_LAYERS)].to_dict("records"):
             yield {
                 "what": "replaced, destroys" if arm == "top" else "kept alone, restores",
                 "share": numbers(100 * row["share"]),

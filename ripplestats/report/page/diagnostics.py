@@ -59,7 +59,7 @@ def influence(run: "Run", curves: DocumentCurves, estimates: pd.DataFrame, main:
         return []
     curve, without = curves.pooled()[:1], left_out(curves)
     rows = main_rows(of_main(estimates, main))
-    rows = rows[(rows["layer"] == str(curves.groups[0])) & ~rows["method"].isin(["exponential", "Hill"])]
+    rows = rows[rows["layer"] == str(curves.groups[0])]
     moved: dict[str, Floats] = {}
     if len(curves.x) >= MINIMUM_DOSES:
         statistic = two_phase_statistic(curves.x, curves.dose_weights)

@@ -145,7 +145,6 @@ class _Measure:
 def key_figures(estimates: pd.DataFrame, main: Cell, unit: str, blocks: str) -> list[KeyFigure]:
     """Return the figures that the page opens with: threshold, plateau, core, first block and random control."""
     rows = main_rows(of_main(estimates, main))
-    rows = rows[~rows["method"].isin(["exponential", "Hill"])]
     random = main_rows(of_main(estimates, main._replace(arm="random")))
     overall = ALL_LAYERS if (rows["layer"] == ALL_LAYERS).any() else str(rows["layer"].iloc[0])
     whole = block_name(overall, blocks)
