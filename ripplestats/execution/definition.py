@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -38,8 +39,6 @@ def beginning(job: "Sweep", n_prompts: int) -> dict[str, Any]:
 
     Donors of ``resample`` are drawn from all prompts: a run with them cannot be grown.
     """
-    from dataclasses import replace
-
     if "resample" in job.grid.replacements:
         return {}
     return definition(replace(job, prompts=job.prompts[:n_prompts]))
