@@ -151,7 +151,7 @@ def draw_threshold_by_layer(page: "Figure", rows: pd.DataFrame, blocks: str = "a
     plain_numbers(ax)
     _whole_blocks(ax, place)
     ax.set_ylabel("threshold rate (%), 95 % interval")
-    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
 
 
 def draw_seed_dots(page: "Figure", mean: pd.Series, n_prompts: int, metric: str = MAIN_METRIC) -> None:
