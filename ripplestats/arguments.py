@@ -22,6 +22,8 @@ examples:
       the model of the research note, on a GPU
   python -m ripplestats.run --dataset my_texts.jsonl --arms top random keep_top --replacement median zero
       your own texts (column "text"), more controls
+  python -m ripplestats.run --dataset wikitext --model gpt2-large --prompts 100000 --cluster ray://head:10001
+      the same on all GPUs of a Ray cluster; workers may die, and the same command goes on
   python -m ripplestats.run --fit-only --out runs/wikitext-smollm2-135m --bootstrap 10000
       the estimates again, from the files of a run; needs no torch
 
@@ -125,6 +127,12 @@ def parse_arguments(argv: Sequence[str] | None = None) -> RunConfig:
     machine = parser.add_argument_group("how it is computed")
     machine.add_argument("--device", default=default.device, help="auto, cpu, cuda, cuda:N, mps (default %(default)s)")
     machine.add_argument(
+        "--device-map",
+        metavar="MAP",
+        help="for a model too large for one device: auto spreads its blocks over GPUs, main memory and disk; balanced, "
+        "balanced_low_0, sequential; or JSON of modules and devices",
+    )
+    machine.add_argument(
         "--dtype", default=default.dtype, help="float32, float64, bfloat16, float16 (default %(default)s)"
     )
     machine.add_argument(
@@ -169,6 +177,26 @@ def parse_arguments(argv: Sequence[str] | None = None) -> RunConfig:
         dest="fallback",
         action="store_false",
         help="stop with exit code 3 where the hub cannot be reached, in place of the embedded defaults",
+    )
+    cluster = parser.add_argument_group(
+        "on many machines (extra ray; shards of prompts go to workers, each with the model; only this process writes)"
+    )
+    cluster.add_argument(
+        "--cluster",
+        metavar="ray[://HOST:PORT]",
+        help="ray: Ray on this machine, or where RAY_ADDRESS says; ray://HOST:PORT: a cluster that runs, by its own port "
+        "(from one of its machines) or that of Ray Client (from anywhere); ray://auto: the one that runs here",
+    )
+    cluster.add_argument("--workers", type=int, metavar="N", help="how many (default: as many as there is room for)")
+    cluster.add_argument(
+        "--worker-cpus", type=int, metavar="N", help="processors of each (default 1 beside a GPU, otherwise up to 4)"
+    )
+    cluster.add_argument(
+        "--worker-gpus",
+        type=int,
+        default=default.worker_gpus,
+        metavar="N",
+        help="GPUs of each, where the cluster has any and --device is not cpu (default %(default)s)",
     )
     result = parser.add_argument_group("where results go")
     result.add_argument("--out", metavar="FOLDER", help="the run directory (default runs/DATASET-MODEL)")

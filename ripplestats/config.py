@@ -36,6 +36,7 @@ class RunConfig:
     layers: str = "all"
     metrics: tuple[str, ...] = tuple(METRICS)
     device: str = "auto"
+    device_map: str | None = None
     dtype: str = "float32"
     tf32: bool = False
     audit_dtype: str = "auto"
@@ -43,6 +44,10 @@ class RunConfig:
     batch_size: int | None = None
     seed: int = 0
     bootstrap: int = 2000
+    cluster: str | None = None
+    workers: int | None = None
+    worker_cpus: int | None = None
+    worker_gpus: int = 1
     out: str | None = None
     fallback: bool = True
     fit_only: bool = False
@@ -57,11 +62,19 @@ class RunConfig:
         Raises:
             InputError: one line with the flag, its value and what is allowed.
         """
-        at_least = {"prompts": 8, "context": 1, "per_document": 1, "batch_size": 1, "bootstrap": 100, "seed": 0}
+        at_least = {
+            "prompts": 8, "context": 1, "per_document": 1, "batch_size": 1, "bootstrap": 100, "seed": 0, "workers": 1,
+            "worker_cpus": 1, "worker_gpus": 1,
+        }  # fmt: skip
         for name, least in at_least.items():
             value = getattr(self, name)
             if value is not None and value < least:
                 raise InputError(f"--{name.replace('_', '-')} {value} must be at least {least}")
+        for name in ("workers", "worker_cpus"):
+            if getattr(self, name) is not None and self.cluster is None:
+                raise InputError(f"--{name.replace('_', '-')} needs --cluster ray, or --cluster ray://HOST:PORT")
+        if self.device_map is not None and self.cluster is not None:
+            raise InputError("--device-map and --cluster do not go together: a worker's model lies on one device")
         if self.until_width is not None and not 0 < self.until_width < 100:
             raise InputError(f"--until-width {self.until_width:g} must lie between 0 and 100 percentage points")
         for name, allowed in (("engine", ENGINES), ("dtype", DTYPES), ("audit_dtype", AUDIT_DTYPES)):

@@ -9,6 +9,7 @@
     │   └── RunError             a run directory is missing, damaged or was made with other options
     └── ExternalError            something outside the program failed                  exit 3
         ├── HubError             the hub or the package index cannot be reached
+        ├── ClusterError         the cluster cannot be reached, or could not compute all
         └── StorageError         the disk is full or not writable
 
 A message names the input, what is wrong with it and what is allowed.
@@ -16,7 +17,16 @@ A message names the input, what is wrong with it and what is allowed.
 
 
 class RippleStatsError(Exception):
-    """Base of every error that ripplestats raises on purpose."""
+    """Base of every error that ripplestats raises on purpose.
+
+    Examples:
+        >>> import ripplestats as rs
+        >>> try:
+        ...     rs.open_run("runs/nothing")
+        ... except rs.RippleStatsError as error:
+        ...     print(error)
+        runs/nothing is not a run directory: it has no manifest.json
+    """
 
     exit_code = 3
 
@@ -55,6 +65,10 @@ class ExternalError(RippleStatsError):
 
 class HubError(ExternalError):
     """The hub, or the package index of the embedded model, cannot be reached."""
+
+
+class ClusterError(ExternalError):
+    """The cluster cannot be reached, has no room, or could not compute a part of the run."""
 
 
 class StorageError(ExternalError):

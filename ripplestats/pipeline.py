@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,6 +12,9 @@ import numpy as np
 from ripplestats.config import METRICS
 from ripplestats.errors import InputError
 from ripplestats.execution.begin import begun
+from ripplestats.execution.cluster.connection import check_cluster
+from ripplestats.execution.cluster.room import ClusterRequest
+from ripplestats.execution.cluster.sweep import run_shards_on_cluster
 from ripplestats.execution.local import run_shards
 from ripplestats.fits.bootstrap import resample_documents
 from ripplestats.fits.curve_layout import Cell
@@ -18,7 +22,8 @@ from ripplestats.fits.curves import DocumentCurves
 from ripplestats.fits.run_estimates import CURVE_METRICS, estimate_run, main_metric
 from ripplestats.fits.run_moderators import run_moderators
 from ripplestats.fits.run_statistics import run_statistics
-from ripplestats.fits.specifications import SpecificationCurve, specifications
+from ripplestats.fits.specification_result import SpecificationCurve
+from ripplestats.fits.specifications import specifications
 from ripplestats.hypotheses.run_claims import claims
 from ripplestats.rendering.latex import latex_paragraphs
 from ripplestats.report.figures import write_figures
@@ -60,6 +65,11 @@ def sweep(
     seed: int = 0,
     options: Mapping[str, Any] | None = None,
     until_width: float | None = None,
+    cluster: str | None = None,
+    workers: int | None = None,
+    worker_cpus: int | None = None,
+    worker_gpus: int = 1,
+    worker_device: str = "auto",
     stop: Callable[[Run], bool] | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Run:
@@ -83,23 +93,42 @@ def sweep(
         audit_dtype: ``float32`` or ``float64``, in which a sample of prompts is run again to measure the sweep's
             precision; ``auto`` is float32 where the sweep computes in less, else ``none``.
         engine: ``auto``, ``onepass`` or ``hooks``.
-        batch_size: prompts run together; changes the speed only. None: 8, on a GPU what its free memory holds. Halved
-            where memory does not suffice.
+        batch_size: prompts run together; changes the speed only. None: 8, or fewer where these would take more than
+            600 MB beyond the weights; on a GPU what its free memory holds. Halved where memory does not suffice.
         seed: of the random arm and of the resampling donors.
         options: further entries for the manifest's options.
         until_width: stop as soon as the interval of the threshold (of the first arm, replacement and site, over all
             blocks but the first) is so wide at most, a share of the neurons; ``prompts`` are then the most that are run.
+        cluster: ``ray`` or ``ray://HOST:PORT``: shards are computed by workers of a Ray cluster and written here.
+        workers: how many; None: as many as the cluster has room for.
+        worker_cpus: processors of each; None: 1 beside a GPU, otherwise up to 4.
+        worker_gpus: GPUs of each, where they have any.
+        worker_device: ``cuda``, ``cpu``, or ``auto``: GPUs where the cluster has them.
         stop: is asked after each shard whether the finished prompts are enough; must look at nothing else.
         say: is told in one line of each step.
 
     Raises:
         InputError: an argument is not allowed, or the model's numbers are not finite.
         StorageError: the disk is full or not writable; finished parts are kept.
+        ClusterError: the cluster cannot be reached, or some of its shards failed again and again; the others are kept.
+
+    Examples:
+        With a small model, and a file of sixty texts:
+
+        >>> model = rs.load_model("my-model")
+        >>> prompts = rs.load_prompts("texts.jsonl", n=16, context=12, tokenizer=model.tokenizer)
+        >>> run = rs.sweep(model, prompts, rates="1,5,20,90", arms=("top",), out="runs/small")
+        >>> run.effects().shape  # 16 prompts × 3 blocks × 4 rates
+        (192, 13)
     """
     from ripplestats.sweeps.grid import STAGED, make_grid, parse_metrics
     from ripplestats.sweeps.memory import usual_batch_size
     from ripplestats.sweeps.runner import Sweep
 
+    request = None
+    if cluster is not None:
+        request = ClusterRequest(cluster, workers, worker_cpus, worker_gpus, worker_device, batch_size)
+        check_cluster(cluster)
     path = Path(out)
     refuse_foreign(path)
     refuse_locked(path)
@@ -107,9 +136,8 @@ def sweep(
         model.n_layers, model.n_neurons, rates=rates, arms=arms, replacements=replacement, sites=site, layers=layers
     )
     narrowed = _tf32_has_effect(model, tf32, say)
-    job = Sweep(
-        model, prompts, grid, seed, batch_size or usual_batch_size(model, grid), parse_metrics(metrics), narrowed
-    )
+    batch_size = batch_size or usual_batch_size(model, grid, prompts.longest)
+    job = Sweep(model, prompts, grid, seed, batch_size, parse_metrics(metrics), narrowed)
     rule = None if until_width is None else width_rule(job, until_width, say)
     given = {**(options or {}), "engine": engine, "batch_size": job.batch_size}
     if isinstance(rates, str) and rates == STAGED:
@@ -119,7 +147,8 @@ def sweep(
         if audit is not None:
             run.update(precision=audit.entry())
         rules = [one for one in (stop, rule) if one is not None]
-        run_shards(run, job, chosen, stop=(lambda run: any(one(run) for one in rules)) if rules else None, say=say)
+        compute = run_shards if request is None else partial(run_shards_on_cluster, request=request)
+        compute(run, job, chosen, stop=(lambda run: any(one(run) for one in rules)) if rules else None, say=say)
         if rule is not None:
             run.update(stopping=rule.record(run))
     return run

@@ -56,19 +56,26 @@ def _swept(config: RunConfig) -> "Run":
     parse_metrics(config.metrics)
     make_grid(10**4, 1, rates=config.rates, arms=config.arms, replacements=config.replacement, sites=config.site,
               layers=config.layers)  # fmt: skip
+    if config.cluster is not None:
+        from ripplestats.execution.cluster.connection import check_cluster
+
+        check_cluster(config.cluster)
     from ripplestats.model.load import load_model
+    from ripplestats.model.placement import check_device_map
     from ripplestats.model.sites import parse_site_names
     from ripplestats.pipeline import sweep
     from ripplestats.prompts.corpora import open_corpus
     from ripplestats.prompts.sampling import PILOT_DOCUMENTS, draw_prompts
 
+    device_map = check_device_map(config.device_map, config.device)
     # First of all, whether the text can be had: a person should know within seconds that something else is used.
-    corpus = open_corpus(config.dataset, fallback=config.fallback, text_column=config.text_column)
+    corpus = open_corpus(config.dataset, fallback=config.fallback, text_column=config.text_column, say=_say)
     origin = corpus.provenance
     _warn_of_fallback("--dataset", config.dataset, origin.used, origin.fallback)
     model = load_model(
-        config.model, device=config.device, dtype=config.dtype, revision=config.revision, fallback=config.fallback,
-        sites=parse_site_names(config.neuron_modules) if config.neuron_modules else None, say=_say,
+        config.model, device=_own_device(config), device_map=device_map, dtype=config.dtype, revision=config.revision,
+        fallback=config.fallback, say=_say,
+        sites=parse_site_names(config.neuron_modules) if config.neuron_modules else None,
     )  # fmt: skip
     _warn_of_fallback("--model", config.model, model.used, model.fallback)
     prompts = draw_prompts(
@@ -81,9 +88,16 @@ def _swept(config: RunConfig) -> "Run":
         site=config.site, layers=config.layers, metrics=config.metrics, tf32=config.tf32,
         audit_dtype=config.audit_dtype, engine=config.engine, batch_size=config.batch_size, seed=config.seed,
         until_width=None if config.until_width is None else config.until_width / 100,
+        cluster=config.cluster, workers=config.workers, worker_cpus=config.worker_cpus, worker_gpus=config.worker_gpus,
+        worker_device=config.device,
         options={name: value for name, value in asdict(config).items() if name not in ("out", "fit_only")},
         say=_say,
     )  # fmt: skip
+
+
+def _own_device(config: RunConfig) -> str:
+    """Return where this process loads the model: with a cluster, it may lack the GPU that the workers have."""
+    return "auto" if config.cluster is not None and config.device == "cuda" else config.device
 
 
 def _introduce(model: "Model", prompts: "PromptTable") -> None:
@@ -91,7 +105,7 @@ def _introduce(model: "Model", prompts: "PromptTable") -> None:
     for note in origin.notes:
         _say(f"note: {note}")
     _say(
-        f"{model.used}: {model.n_layers} blocks of {model.n_neurons} neurons, {model.dtype} on {model.device}; "
+        f"{model.used}: {model.n_layers} blocks of {model.n_neurons} neurons, {model.dtype} on {model.placement}; "
         f"{origin.used}: {len(prompts)} prompts from {prompts.n_documents} documents"
     )
 

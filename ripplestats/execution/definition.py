@@ -25,7 +25,7 @@ def definition(job: "Sweep") -> dict[str, Any]:
     """Return all that fixes the effects of a sweep, by names that a person knows from the command line."""
     prompts = job.prompts
     return {
-        **_computation(job),
+        **computation(job),
         "dataset": prompts.provenance.used,
         "prompts": len(prompts),
         "context": sorted({len(prompt.context_ids) for prompt in prompts}),
@@ -46,7 +46,7 @@ def beginning(job: "Sweep", n_prompts: int) -> dict[str, Any]:
 
 def shard_keys(job: "Sweep", slices: Sequence[slice]) -> list[str]:
     """Return for each slice of the prompts the SHA-256 of what defines its numbers, in hexadecimal."""
-    shared: dict[str, Any] = _computation(job)
+    shared: dict[str, Any] = computation(job)
     if "resample" in job.grid.replacements:
         shared["donors_from"] = job.prompts.fingerprint
     start = hashlib.sha256(json.dumps(shared, sort_keys=True).encode(errors="backslashreplace"))
@@ -67,7 +67,7 @@ def tokenizer_sha256(tokenizer: "PreTrainedTokenizerBase") -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode(errors="backslashreplace")).hexdigest()
 
 
-def _computation(job: "Sweep") -> dict[str, Any]:
+def computation(job: "Sweep") -> dict[str, Any]:
     """Return what fixes the numbers of every prompt, whichever it is."""
     model, grid = job.model, job.grid
     return {

@@ -1,13 +1,14 @@
 """Which shards of a run are done, and what manifest and log say of it."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ripplestats.errors import RunError
 from ripplestats.execution.shards import Shard
-from ripplestats.store.shards import check_content, read_record, remove_shard, shard_names
+from ripplestats.store.shards import EncodedShard, check_content, read_record, remove_shard, shard_names
 
 if TYPE_CHECKING:
     from ripplestats.store.run_directory import Run
@@ -51,9 +52,24 @@ class Ledger:
         Raises:
             StorageError: the disk is full or not writable.
         """
+        began = time.monotonic()
         self.run.write_part(shard.number, effects, prompts, key=shard.key)
+        self._committed(shard, seconds, time.monotonic() - began)
+
+    def commit_encoded(self, shard: Shard, encoded: EncodedShard, seconds: float) -> None:
+        """Write a shard that another process has computed and encoded.
+
+        Raises:
+            StorageError: the disk is full or not writable.
+        """
+        began = time.monotonic()
+        self.run.write_encoded(shard.number, encoded, key=shard.key)
+        self._committed(shard, seconds, time.monotonic() - began)
+
+    def _committed(self, shard: Shard, seconds: float, writing: float) -> None:
         self.done.add(shard.name)
-        self.run.log("shard", name=shard.name, prompts=shard.n_prompts, seconds=round(seconds, 3))
+        took = {"seconds": round(seconds, 3), "writing_seconds": round(writing, 3)}
+        self.run.log("shard", name=shard.name, prompts=shard.n_prompts, **took)
 
     def interrupted(self, error: BaseException) -> None:
         """Say what is there when the work ended early."""
@@ -105,6 +121,22 @@ def take_stock(run: "Run", shards: Sequence[Shard], say: Callable[[str], None]) 
             done.add(name)
     timings = run.manifest.get("timings", {})
     return Ledger(run, shards, done, _seconds_before=timings.get("sweep_s", 0.0))
+
+
+@contextmanager
+def working(run: "Run", shards: Sequence[Shard], say: Callable[[str], None]) -> Iterator[Ledger]:
+    """Give the ledger of a run for the time of the work; however that ends, manifest and log say what is there.
+
+    Raises:
+        RunError: the directory holds shards of another run.
+    """
+    ledger = take_stock(run, shards, say)
+    try:
+        yield ledger
+    except BaseException as error:
+        ledger.interrupted(error)
+        raise
+    ledger.finished()
 
 
 def _check(run: "Run", shard: Shard) -> None:

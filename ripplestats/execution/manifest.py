@@ -31,7 +31,7 @@ def manifest(job: "Sweep", engine: str, check: "SelfCheck | None", options: Mapp
         "model": {
             "requested": model.requested, "used": model.used, "revision": model.revision,
             "fallback": model.fallback, "type": type(model.network).__name__, "dtype": model.dtype,
-            "device": str(model.device), "n_layers": model.n_layers, "n_neurons": model.n_neurons,
+            "device": model.placement, "n_layers": model.n_layers, "n_neurons": model.n_neurons,
         },
         "dataset": {
             **asdict(origin), "fingerprint": job.prompts.fingerprint,

@@ -5,8 +5,12 @@ Each line has ``time`` (UTC) and ``event``; the others depend on the event:
     start, resume   process, host, version, command, prompts, shards_there
     fallback        what, requested, used, why
     warning         text
-    shard           name, prompts, seconds
+    shard           name, prompts, seconds (to compute it), writing_seconds
     damaged         name, why
+    backed_off      prompts_together
+    worker          state (ready, lost), where, and why it was lost: of a cluster
+    failed          name, tries, why: a shard that a worker could not compute, and that another one tries
+    set_aside       name, tries, why: a shard that no worker could compute
     interrupted     why, prompts_done
     finished        prompts_done, stopped, seconds
     analysis        seconds

@@ -64,6 +64,17 @@ def merge(runs: Sequence[str | Path | Run], *, out: str | Path, say: Callable[[s
         RunError: the runs differ in more than their prompts, share a prompt, are not complete or are damaged, or
             ``out`` holds something else. The line says which and what.
         StorageError: ``out`` cannot be written.
+
+    Examples:
+        With a small model, and two files of texts:
+
+        >>> model = rs.load_model("my-model")
+        >>> for name in ("texts-1", "texts-2"):
+        ...     prompts = rs.load_prompts(f"{name}.jsonl", n=8, context=12, tokenizer=model.tokenizer)
+        ...     run = rs.sweep(model, prompts, rates="1,5,20,90", out=f"runs/{name}-small")
+        >>> both = rs.merge(["runs/texts-1-small", "runs/texts-2-small"], out="runs/merged")
+        >>> len(both.prompts())
+        16
     """
     opened = [one if isinstance(one, Run) else open_run(one) for one in runs]
     if len(opened) < 2:

@@ -136,7 +136,9 @@ def _last(events: list[dict[str, Any]]) -> str:
 
 def _failures(events: list[dict[str, Any]]) -> list[str]:
     """Return the last things that went wrong, one line each."""
-    kinds = {"damaged": "why", "interrupted": "why", "fallback": "why", "warning": "text"}
+    kinds = {
+        "damaged": "why", "interrupted": "why", "fallback": "why", "warning": "text", "failed": "why", "set_aside": "why",
+    }  # fmt: skip
     lines = [
         f"{event.get('time')} {event['event']}: {str(event.get(kinds[event['event']], ''))[:200]}"
         for event in events

@@ -18,14 +18,16 @@ from ripplestats.store.sealed import read_sealed, write_sealed
 from ripplestats.store.shards import (
     EFFECTS,
     PROMPTS,
+    EncodedShard,
     ShardRecord,
     check_sizes,
+    encode_shard,
     read_record,
     shard_name,
     shard_names,
     write_shard,
 )
-from ripplestats.store.tables import check_layout, make_table, read_part, table_bytes, write_table
+from ripplestats.store.tables import check_layout, read_part, write_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,7 +44,15 @@ _ENTRIES: dict[str, dict[str, type]] = {
 
 @dataclass(frozen=True)
 class Run:
-    """A run directory. ``definition`` in its manifest is what fixes every number of the effects."""
+    """A run directory. ``definition`` in its manifest is what fixes every number of the effects.
+
+    Examples:
+        With a run of sixteen prompts:
+
+        >>> rs.open_run("runs/example").sql("select count(*) as rows, max(layer) as last from effects")
+           rows  last
+        0   960     2
+    """
 
     path: Path
 
@@ -155,17 +165,16 @@ class Run:
         Raises:
             StorageError: the disk is full or not writable.
         """
-        tables = {
-            PROMPTS: make_table(prompts, schema.PROMPTS),
-            EFFECTS: make_table(effects, schema.EFFECTS),
-        }
-        about = {
-            "name": shard_name(number, key),
-            "key": key,
-            "n_prompts": tables[PROMPTS].num_rows,
-            "n_rows": tables[EFFECTS].num_rows,
-        }
-        return write_shard(self.path, about, {folder: table_bytes(table) for folder, table in tables.items()})
+        return self.write_encoded(number, encode_shard(effects, prompts), key=key)
+
+    def write_encoded(self, number: int, shard: EncodedShard, *, key: str = "") -> ShardRecord:
+        """Write one part whose tables are encoded already, as ``write_part`` does.
+
+        Raises:
+            StorageError: the disk is full or not writable.
+        """
+        about = {"name": shard_name(number, key), "key": key, "n_prompts": shard.n_prompts, "n_rows": shard.n_rows}
+        return write_shard(self.path, about, shard.tables)
 
     def write_prompts(self) -> None:
         """Gather prompts.parquet from the parts that are done."""
@@ -207,6 +216,16 @@ def open_run(path: str | Path) -> Run:
 
     Raises:
         RunError: there is no run, or its manifest or a part of it is damaged.
+
+    Examples:
+        With a run of sixteen prompts:
+
+        >>> run = rs.open_run("runs/example")
+        >>> run.effects(["arm", "delta_logprob"]).groupby("arm").mean().round(3)
+                delta_logprob
+        arm
+        top             2.514
+        random          0.241
     """
     run = Run(Path(path))
     read_manifest(run.path)

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from ripplestats.errors import RunError
+from ripplestats.store import schema
 from ripplestats.store.atomic import write_bytes
 from ripplestats.store.sealed import read_sealed, write_sealed
+from ripplestats.store.tables import make_table, table_bytes
 
 FORMAT = "ripplestats shard 1"
 #: Folders of a shard's two tables.
@@ -52,6 +54,25 @@ class ShardRecord:
     def number(self) -> int:
         """Its place in the order of the prompts."""
         return int(self.name.split("-")[1])
+
+
+@dataclass(frozen=True)
+class EncodedShard:
+    """The two tables of a shard as parquet files, by folder, and how much is in them."""
+
+    n_prompts: int
+    n_rows: int
+    tables: Mapping[str, bytes]
+
+
+def encode_shard(effects: Mapping[str, Any], prompts: Mapping[str, Any]) -> EncodedShard:
+    """Encode columns of ``schema.EFFECTS`` and ``schema.PROMPTS`` as they lie on disk."""
+    tables = {PROMPTS: make_table(prompts, schema.PROMPTS), EFFECTS: make_table(effects, schema.EFFECTS)}
+    return EncodedShard(
+        tables[PROMPTS].num_rows,
+        tables[EFFECTS].num_rows,
+        {folder: table_bytes(table) for folder, table in tables.items()},
+    )
 
 
 def write_shard(path: Path, record_of: Mapping[str, Any], tables: Mapping[str, bytes]) -> ShardRecord:

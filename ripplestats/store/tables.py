@@ -1,9 +1,10 @@
 """Parquet tables of a run: written with a checksum of each page, read only where they are whole and ours."""
 
 import io
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -64,6 +65,28 @@ def read_part(
         )
     except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
         raise RunError(f"{file} is damaged or missing: {_first_line(error)}") from error
+
+
+def stored_columns(file: Path, columns: Sequence[str]) -> bytes:
+    """Return columns as they are stored, compressed: where these bytes are the same in two files, so are the values.
+
+    Raises:
+        RunError: the file is missing or damaged, or lacks a column.
+    """
+    try:
+        with pq.ParquetFile(file) as opened, file.open("rb") as stream:
+            metadata = opened.metadata
+            places = [metadata.schema.names.index(name) for name in columns]
+            chunks = [metadata.row_group(group).column(i) for group in range(metadata.num_row_groups) for i in places]
+            return b"".join(_stored_chunk(stream, chunk) for chunk in chunks)
+    except (pa.ArrowException, ValueError, OSError) as error:
+        raise RunError(f"{file} is damaged or missing: {_first_line(error)}") from error
+
+
+def _stored_chunk(stream: BinaryIO, chunk: pq.ColumnChunkMetaData) -> bytes:
+    begin = chunk.dictionary_page_offset if chunk.has_dictionary_page else chunk.data_page_offset
+    stream.seek(begin)
+    return stream.read(min(chunk.total_compressed_size, os.fstat(stream.fileno()).st_size))
 
 
 def check_layout(file: Path, layout: pa.Schema) -> None:

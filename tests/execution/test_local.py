@@ -1,6 +1,5 @@
 """The loop over shards: nothing twice, nothing lost, errors at once, and a rule that may end it early."""
 
-import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -165,39 +164,25 @@ def test_a_shard_of_another_run_is_refused_by_name(tmp_path: Path, whole: Run) -
         swept(tmp_path / "run", seed=5)
 
 
-def test_a_shard_is_written_while_the_next_is_computed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write, began = Run.write_part, threading.Event()
-    compute, order = Sweep.run, []
+def test_a_shard_is_whole_before_the_next_is_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compute, there = Sweep.run, []
 
-    def slow(run: Run, part: int, *tables: Any, **key: Any) -> Any:
-        assert threading.current_thread() is not threading.main_thread()
-        if part == 0:
-            assert began.wait(10), "the second shard is not begun before the first is written"
-        order.append(f"written {part}")
-        return write(run, part, *tables, **key)
+    def looking(job: Sweep, rows: slice, *more: Any) -> Any:
+        there.append([record.number for record in Run(tmp_path).records()])
+        return compute(job, rows, *more)
 
-    def telling(job: Sweep, rows: slice, *more: Any) -> Any:
-        if rows.start == 8:
-            began.set()
-        columns = compute(job, rows, *more)
-        order.append(f"computed {rows.start // 8}")
-        return columns
-
-    monkeypatch.setattr(Run, "write_part", slow)
-    monkeypatch.setattr(Sweep, "run", telling)
-    run = swept(tmp_path, n=24)
-    assert run.complete
-    # A shard's first batch waits for the files of the shard before.
-    assert order == ["computed 0", "written 0", "computed 1", "written 1", "computed 2", "written 2"]
+    monkeypatch.setattr(Sweep, "run", looking)
+    assert swept(tmp_path, n=24).complete
+    assert there == [[], [0], [0, 1]]
 
 
-def test_an_error_of_the_disk_surfaces_with_the_next_batch(
+def test_an_error_of_the_disk_ends_the_work_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, computed: list[int]
 ) -> None:
     failing_write(monkeypatch, 1, OSError(28, "No space left on device"))
     with pytest.raises(StorageError, match="no space left on device"):
         swept(tmp_path, n=64)
-    assert computed == [0, 8, 16]
+    assert computed == [0, 8]
     run = Run(tmp_path)
     assert [record.number for record in run.records()] == [0]
     assert run.manifest["completeness"] == {"complete": False, "prompts_done": 8, "prompts": 64}

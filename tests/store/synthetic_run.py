@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ripplestats.config import METRICS
 from ripplestats.store.run_directory import Run
 from ripplestats.store.start import start_run
 
@@ -129,7 +130,13 @@ def synthetic_prompts(prompt_ids: Sequence[int], per_document: int = 1) -> dict[
 
 
 def make_run(
-    path: Path, *, dataset: str = "synthetic", prompts: int = 12, per_document: int = 1, **effects: Any
+    path: Path,
+    *,
+    dataset: str = "synthetic",
+    prompts: int = 12,
+    per_document: int = 1,
+    metrics: Sequence[str] = tuple(METRICS),
+    **effects: Any,
 ) -> Run:
     """Write a finished run in parts of eight prompts.
 
@@ -138,13 +145,17 @@ def make_run(
         dataset: its name.
         prompts: how many.
         per_document: prompts of each document.
+        metrics: the outcomes that are recorded.
         effects: as for ``synthetic_effects``.
     """
     manifest = synthetic_manifest(dataset, prompts=prompts, documents=-(-prompts // per_document))
-    run = start_run(path, synthetic_definition(prompts=prompts), manifest, lambda _: None)
+    narrower = {} if set(metrics) == set(METRICS) else {"metrics": list(metrics)}
+    left_out = {column for name, column in METRICS.items() if name not in metrics}
+    run = start_run(path, synthetic_definition(prompts=prompts, **narrower), manifest, lambda _: None)
     for number, start in enumerate(range(0, prompts, 8)):
         ids = range(start, min(start + 8, prompts))
-        columns = synthetic_effects(ids, per_document=per_document, **effects)
+        whole = synthetic_effects(ids, per_document=per_document, **effects)
+        columns = {name: column for name, column in whole.items() if name not in left_out}
         run.write_part(number, columns, synthetic_prompts(ids, per_document), key=f"{number:064x}")
     run.write_prompts()
     return run
