@@ -4,7 +4,7 @@ BIN := .venv/bin
 RUN ?= runs/wikitext-smollm2-135m
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults check calibration bench docs paper wheel clean
+.PHONY: help demo test faults check calibration bench docs tour paper wheel clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1|/' | column -t -s '|'
@@ -13,7 +13,7 @@ demo: .venv/core ## install, then run the main job on the embedded model (about 
 	$(BIN)/python -m ripplestats.run --dataset wikitext
 
 test: .venv/dev ## install, then run all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 faults: .venv/dev ## kill a run 30 times, and try 10,000 inputs of each kind
 	OMP_NUM_THREADS=1 RIPPLESTATS_KILLS=30 RIPPLESTATS_FUZZ=10000 $(BIN)/python -m pytest tests/faults
@@ -36,6 +36,9 @@ paper: .venv/core ## build paper/main.pdf from RUN=runs/... (needs latexmk and a
 	$(BIN)/python analyses $(RUN)
 	cd paper && max_print_line=1000 latexmk -pdf -interaction=nonstopmode -halt-on-error -quiet main.tex
 	$(BIN)/python paper/check_log.py paper/main.log
+
+tour: .venv/dev ## run the notebook analyses/tour.ipynb anew, and write its outputs into it
+	$(BIN)/python -m docs.making.notebook
 
 docs: .venv/dev ## build the documentation into build/site, warnings are errors
 	NO_MKDOCS_2_WARNING=1 OMP_NUM_THREADS=1 $(BIN)/python -m mkdocs build --strict --quiet

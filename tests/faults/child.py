@@ -7,6 +7,8 @@ import resource
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from itertools import count
+from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
@@ -32,12 +34,18 @@ def start(argv: Sequence[str], printed: Path, **plan: Any) -> ForkServerProcess:
     Args:
         argv: its flags.
         printed: a file for what it prints.
-        plan: ``die_at_step``, ``tear`` (see ``_die_while_writing``), ``journal`` (see ``_keep_journal``),
-            ``sweep_only``, ``memory`` (bytes of address space beyond what is there).
+        plan: ``die_at_step`` and ``tear`` (see ``_die_while_writing``); ``journal`` (see ``_keep_journal``); ``phase``,
+            ``number`` and ``reached`` (see ``_tell_when``); ``sweep_only``; ``tables_only`` (no figures); ``memory`` (bytes
+            of address space beyond what is there).
     """
     process = _CONTEXT.Process(target=_main, args=(list(argv), printed, plan), daemon=True)
     process.start()
     return process
+
+
+def pipe() -> tuple[Connection, Connection]:
+    """Make a pipe from a start to the test: the end to read, and the one to give to the start."""
+    return _CONTEXT.Pipe(duplex=False)
 
 
 def finish(process: ForkServerProcess, seconds: float = 120) -> int:
@@ -59,6 +67,11 @@ def _main(argv: list[str], printed: Path, plan: Mapping[str, Any]) -> None:
         _keep_journal(plan["journal"])
     if plan.get("sweep_only"):
         run._finish = lambda *_: None  # type: ignore[assignment]
+    if plan.get("tables_only"):
+        for name in ("write_figures", "write_specification_curve", "write_page"):
+            setattr(pipeline, name, lambda *_: None)
+    if "reached" in plan:
+        _tell_when(plan["phase"], plan["number"], plan["reached"])
     if "die_at_step" in plan:
         _die_while_writing(plan["die_at_step"], tear=plan["tear"])
     if "memory" in plan:
@@ -70,22 +83,37 @@ def _main(argv: list[str], printed: Path, plan: Mapping[str, Any]) -> None:
 
 
 def _keep_journal(path: Path) -> None:
-    """Write down, before and after each shard is computed, the number of its first prompt."""
+    """Write down, before each shard is computed, the number of its first prompt."""
     compute = Sweep.run
 
     def noting(job: Sweep, rows: slice, *more: Any) -> Any:
-        _append(path, f"begun {rows.start}\n")
-        columns = compute(job, rows, *more)
-        _append(path, f"computed {rows.start}\n")
-        return columns
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.write(descriptor, f"{rows.start}\n".encode())
+        os.close(descriptor)
+        return compute(job, rows, *more)
 
     Sweep.run = noting  # type: ignore[method-assign]
 
 
-def _append(path: Path, line: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.write(descriptor, line.encode())
-    os.close(descriptor)
+def _tell_when(phase: str, number: int, reached: Connection) -> None:
+    """Tell the test, which waits to kill, that this start is in the loader, at its shard so and so, or in the fits."""
+    compute, finish_run, begun = Sweep.run, run._finish, count()
+
+    def computing(job: Sweep, rows: slice, *more: Any) -> Any:
+        if next(begun) == number:
+            reached.send_bytes(b"sweep")
+        return compute(job, rows, *more)
+
+    def fitting(*more: Any) -> None:
+        reached.send_bytes(b"fits")
+        finish_run(*more)
+
+    if phase == "loader":
+        reached.send_bytes(b"loader")
+    elif phase == "sweep":
+        Sweep.run = computing  # type: ignore[method-assign]
+    else:
+        run._finish = fitting  # type: ignore[assignment]
 
 
 def _die_while_writing(step: int, *, tear: bool) -> None:
@@ -98,7 +126,7 @@ def _die_while_writing(step: int, *, tear: bool) -> None:
     left = step
     fsync, replace = os.fsync, Path.replace
 
-    def count(descriptor: int | None) -> None:
+    def step_done(descriptor: int | None) -> None:
         nonlocal left
         left -= 1
         if left == 0:
@@ -108,11 +136,11 @@ def _die_while_writing(step: int, *, tear: bool) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def counted_fsync(descriptor: int) -> None:
-        count(descriptor)
+        step_done(descriptor)
         fsync(descriptor)
 
     def counted_replace(path: Path, target: Path) -> Path:
-        count(None)
+        step_done(None)
         return replace(path, target)
 
     os.fsync = counted_fsync

@@ -3,9 +3,11 @@
 ``RIPPLESTATS_FUZZ=10000`` (``make faults``) tries so many of each; the usual tests, fewer.
 """
 
+import functools
 import json
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -28,12 +30,44 @@ from ripplestats.store.shards import read_record
 from ripplestats.sweeps.grid import parse_layers, parse_rates
 from tests.store.synthetic_run import make_run
 
-fuzzed = settings(
-    max_examples=int(os.environ.get("RIPPLESTATS_FUZZ", "60")), deadline=5000,
+#: Processor seconds that one input may take: on a busy machine the clock says nothing.
+HANG = 5.0
+usual = settings(
+    max_examples=int(os.environ.get("RIPPLESTATS_FUZZ", "60")), deadline=None,
     # The same examples in every usual run, new ones on demand.
     derandomize="RIPPLESTATS_FUZZ" not in os.environ,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )  # fmt: skip
+
+
+def fuzzed(test: Callable[..., None]) -> Callable[..., None]:
+    """Try many inputs, and end the work on one that takes too long."""
+    hypothesis_test = test.hypothesis  # type: ignore[attr-defined]
+    tried = hypothesis_test.inner_test
+
+    @functools.wraps(tried)
+    def ended_in_time(*given_by_hypothesis: Any, **inputs: Any) -> None:
+        signal.setitimer(signal.ITIMER_PROF, HANG)
+        try:
+            tried(*given_by_hypothesis, **inputs)
+        finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
+
+    hypothesis_test.inner_test = ended_in_time
+    return usual(test)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def a_hang_is_an_error() -> Iterator[None]:
+    """End what takes longer than ``HANG``, even where it would never end by itself."""
+
+    def hung(*_: object) -> None:
+        raise AssertionError(f"one input took more than {HANG} s")
+
+    before = signal.signal(signal.SIGPROF, hung)
+    yield
+    signal.signal(signal.SIGPROF, before)
+
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),

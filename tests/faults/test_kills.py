@@ -1,91 +1,73 @@
-"""A run that is killed again and again ends as one that was never disturbed, and does nothing twice.
+"""A run that is killed thirty times ends as one that was never disturbed, and does nothing twice."""
 
-``RIPPLESTATS_KILLS=30`` (``make faults``) kills thirty times; the usual tests, fewer times.
-"""
-
-import os
+import signal
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pytest
 
 from ripplestats.store.run_directory import Run
 from ripplestats.store.shards import check_content
-from tests.faults.child import finish, start
+from tests.faults.child import finish, pipe, start
 
-KILLS = int(os.environ.get("RIPPLESTATS_KILLS", "10"))
-SHARDS = 12
+#: Kills in the loader, the sweep and the writer, in turn; and then, when all shards are there, in the fits.
+KILLS_ON_THE_WAY, KILLS_IN_FITS = 27, 3
+#: Many enough that work is left for every kill: each lets at most three or four shards be finished.
+PROMPTS = 288
 #: Writing one file is three steps (fsync, rename, fsync of the folder); a shard is three files.
 STEPS_A_SHARD = 9
 
 
 @dataclass(frozen=True)
 class Kill:
-    """When to kill: in the loader, after a shard more (and a moment), at a step of a write, or in the fits."""
+    """When to kill: so many seconds after the loader began, a start's shard was begun, or the fits; or at a step of a write.
+
+    ``tear`` says whether half of the file that is being written is lost, too.
+    """
 
     phase: str
     number: int
-    seconds: float = 0.0
-    tear: bool = False
+    seconds: float
+    tear: bool
 
 
-def planned(seed: int, n: int) -> Iterator[Kill]:
-    """Yield kills in every phase, in an order in which the run gets on; the fits come when all shards are there."""
+def planned(seed: int) -> Iterator[Kill]:
+    """Yield kills at random moments of every phase."""
     rng = np.random.default_rng(seed)
-    in_fits = max(n // 8, 1)
-    for number in range(n - in_fits):
-        phase = ("writer", "sweep", "loader")[number % 3]
-        yield Kill(
-            phase, number=int(rng.integers(1, STEPS_A_SHARD + 6) if phase == "writer" else rng.integers(0, 2)),
-            seconds=float(rng.uniform(0, 0.4 if phase == "loader" else 0.06)), tear=bool(rng.integers(2)),
-        )  # fmt: skip
-    for _ in range(in_fits):
-        yield Kill("fits", 0, float(rng.uniform(0, 2)))
+    longest = {"loader": 0.4, "sweep": 0.03, "writer": 0.0, "fits": 1.0}
+    phases = [*(("writer", "sweep", "loader")[i % 3] for i in range(KILLS_ON_THE_WAY)), *["fits"] * KILLS_IN_FITS]
+    for phase in phases:
+        # The first steps of a start are of the manifest.
+        number = rng.integers(1, STEPS_A_SHARD + 6) if phase == "writer" else rng.integers(0, 2)
+        yield Kill(phase, int(number), float(rng.uniform(0, longest[phase])), bool(rng.integers(2)))
 
 
-def events(path: Path, *kinds: str) -> list[dict[str, object]]:
-    return [event for event in Run(path).events() if event["event"] in kinds]
-
-
-def kill(process: ForkServerProcess, out: Path, plan: Kill) -> None:
-    """Kill a start as planned; one that ends before has been overtaken, and is no failure."""
-    before = len(events(out, "shard"))
-    until = {
-        "loader": lambda: True,
-        "writer": lambda: False,
-        "sweep": lambda: len(events(out, "shard")) >= min(before + plan.number, SHARDS) and started(out, process),
-        "fits": lambda: started(out, process) and len(events(out, "finished")) > 0 and finished(out, process),
-    }[plan.phase]
-    while process.exitcode is None and not until():
-        time.sleep(0.002)
-    if plan.phase != "writer":
-        time.sleep(plan.seconds)
+def start_and_kill(argv: Sequence[str], printed: Path, journal: Path, kill: Kill) -> None:
+    """Start the command line and kill it as planned."""
+    if kill.phase == "writer":
+        process = start(argv, printed, journal=journal, sweep_only=True, die_at_step=kill.number, tear=kill.tear)
+    else:
+        reached, told = pipe()
+        process = start(
+            argv, printed, journal=journal, tables_only=True, phase=kill.phase, number=kill.number, reached=told
+        )
+        told.close()
+        assert reached.poll(120), printed.read_text()
+        time.sleep(kill.seconds)
         process.kill()
-    process.join()
+    assert finish(process) == -signal.SIGKILL, f"{kill} came too late"
 
 
-def started(out: Path, process: ForkServerProcess) -> bool:
-    return any(event.get("process") == process.pid for event in events(out, "start", "resume"))
-
-
-def finished(out: Path, process: ForkServerProcess) -> bool:
-    """Whether this start has all shards and is at its fits."""
-    kinds = [event["event"] for event in events(out, "start", "resume", "finished")]
-    return started(out, process) and kinds[-1:] == ["finished"]
-
-
-def lines(journal: Path, word: str) -> list[int]:
-    text = journal.read_text() if journal.exists() else ""
-    return [int(line.split()[1]) for line in text.splitlines() if line.startswith(word)]
+def begun_in(journal: Path) -> list[int]:
+    """The first prompts of the shards that a start began to compute."""
+    return [int(line) for line in journal.read_text().splitlines()] if journal.exists() else []
 
 
 def check_whole(out: Path, expected: pd.DataFrame) -> set[int]:
-    """Every shard that is there has every bit that was written, and the rows of the undisturbed run."""
+    """Check that every shard that is there has all its bits and the undisturbed run's rows; return their first prompts."""
     run = Run(out)
     if not (out / "manifest.json").exists():
         assert not run.parts()
@@ -99,43 +81,34 @@ def check_whole(out: Path, expected: pd.DataFrame) -> set[int]:
     return {8 * record.number for record in run.records()}
 
 
-@pytest.mark.parametrize("seed", [0])
-def test_a_run_killed_at_random_moments_ends_as_an_undisturbed_one(
-    tmp_path: Path, command: Sequence[str], seed: int
-) -> None:
+def test_a_run_killed_thirty_times_ends_as_an_undisturbed_one(tmp_path: Path, command: Sequence[str]) -> None:
     calm, out, printed = tmp_path / "calm", tmp_path / "run", tmp_path / "printed.txt"
-    full = KILLS >= 30
-    assert finish(start([*command, "--out", str(calm)], printed, sweep_only=not full)) == 0, printed.read_text()
+    command = [*command, "--prompts", str(PROMPTS)]
+    assert finish(start([*command, "--out", str(calm)], printed, tables_only=True)) == 0, printed.read_text()
     expected = Run(calm).effects()
-    phases = set()
     done: set[int] = set()
-    for number, plan in enumerate(planned(seed, KILLS)):
+    lost: list[set[int]] = []
+    for number, kill in enumerate(planned(seed=0)):
         journal = tmp_path / f"journal {number}"
-        at = {"die_at_step": plan.number, "tear": plan.tear} if plan.phase == "writer" else {}
-        process = start([*command, "--out", str(out)], printed, journal=journal, sweep_only=plan.phase != "fits", **at)
-        kill(process, out, plan)
-        phases |= {plan.phase} if process.exitcode == -9 else set()
+        start_and_kill([*command, "--out", str(out)], printed, journal, kill)
         before, done = done, check_whole(out, expected)
         assert before <= done, "a shard that was there is gone"
-        begun, computed = lines(journal, "begun"), lines(journal, "computed")
-        assert not before & set(begun), "a shard that was there was computed again"
-        # Lost at most: a shard whose files were being written, and the first batch of the next.
-        assert len(set(computed) - done) <= 1
-        assert len(set(begun) - done) <= 2
-    assert phases == {"loader", "sweep", "writer", "fits"}
+        assert not before & set(begun_in(journal)), "a shard that was there was computed again"
+        lost.append(set(begun_in(journal)) - done)
+        assert len(lost[-1]) <= 1, "a kill cost more than the work of one shard"
+    assert sum(map(len, lost)) >= KILLS_ON_THE_WAY // 3, "most kills came when there was no work to lose"
 
     journal = tmp_path / "journal"
-    assert finish(start([*command, "--out", str(out)], printed, journal=journal, sweep_only=not full)) == 0
-    assert not done & set(lines(journal, "begun"))
+    assert finish(start([*command, "--out", str(out)], printed, journal=journal, tables_only=True)) == 0
+    assert begun_in(journal) == []
     run = Run(out)
     assert run.complete
     pd.testing.assert_frame_equal(run.effects(), expected)
     pd.testing.assert_frame_equal(run.prompts(), Run(calm).prompts())
-    names = [event["name"] for event in events(out, "shard")]
+    names = [str(event["name"]) for event in run.events() if event["event"] == "shard"]
     assert len(names) == len(set(names)), "a shard was committed twice"
-    assert not events(out, "damaged")
+    assert "damaged" not in {event["event"] for event in run.events()}
     assert [path for path in out.rglob("*") if "unfinished" in path.name] == []
     assert "Traceback" not in printed.read_text()
-    if full:
-        for name in ("estimates.csv", "claims.csv"):
-            assert (out / name).read_bytes() == (calm / name).read_bytes()
+    for name in ("estimates.csv", "claims.csv"):
+        assert (out / name).read_bytes() == (calm / name).read_bytes()
