@@ -1,16 +1,21 @@
-"""Whether the Hugging Face hub answers, asked once and quickly.
+"""Whether the Hugging Face hub answers, asked once and quickly; and which of its failures may pass.
 
 The hub client retries for some 24 s before it gives up; a person without a network should know within seconds.
 """
 
 import http.client
+import logging
 import threading
 import urllib.error
 import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 
 #: How long to wait for the hub's first answer, seconds.
 PROBE_SECONDS = 2.5
+#: Below 500, what a hub answers to a request that it would take a little later: time-out, too early, too many requests.
+_LATER = (408, 425, 429)
 
 
 @lru_cache(maxsize=8)
@@ -51,3 +56,69 @@ def transport_errors() -> tuple[type[Exception], ...]:
 
     # The first base is the HTTP library's own error, which its broken connections are, too.
     return (HfHubHTTPError, HfHubHTTPError.__bases__[0], ConnectionError, TimeoutError)
+
+
+def reading_errors() -> tuple[type[Exception], ...]:
+    """Return what may be raised while a stream is read: the client's errors, and what readers make of them."""
+    return (OSError, RuntimeError, ValueError, *transport_errors())
+
+
+def causes(error: BaseException) -> list[BaseException]:
+    """Return an error and what it came from, the last one first."""
+    found: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in found:
+        found.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    return found
+
+
+def passing(error: BaseException) -> BaseException | None:
+    """Return the failed connection that an error came from, if the same request may succeed later, else None."""
+    failed = [cause for cause in causes(error) if isinstance(cause, transport_errors())]
+    statuses = [status for status in map(_status, failed) if status is not None]
+    if not failed or any(status < 500 and status not in _LATER for status in statuses):
+        return None
+    return failed[-1]
+
+
+def retry_after(error: BaseException) -> float:
+    """Return how many seconds the hub asks to be left alone for, 0 where it does not say."""
+    response = getattr(error, "response", None)
+    asked = "" if response is None else str(response.headers.get("Retry-After", ""))
+    return float(asked) if asked.isdecimal() else 0.0
+
+
+@contextmanager
+def retries_told(say: Callable[[str], None]) -> Iterator[None]:
+    """Tell in one line of each retry of the hub's client, which it logs, while the context is open."""
+    logger = logging.getLogger("huggingface_hub.utils._http")
+    before, handler = (logger.level, logger.propagate), _Retries(say)
+    logger.addHandler(handler)
+    logger.setLevel(logging.WARNING)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.level, logger.propagate = before
+
+
+class _Retries(logging.Handler):
+    """The client logs what failed, then how long it waits."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        super().__init__(logging.WARNING)
+        self._say, self._failed = say, ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if "[Retry " in text:
+            self._say(f"the hub failed ({self._failed}); {text}")
+        else:
+            self._failed = text.partition(" thrown while")[0]
+
+
+def _status(error: BaseException) -> int | None:
+    response = getattr(error, "response", None)
+    return None if response is None else int(response.status_code)

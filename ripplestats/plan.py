@@ -38,7 +38,7 @@ examples:
       the power of a claim on a mean, at a stated true effect
 
 units: percentage points of neurons for threshold and core_fraction, nats for plateau, --sd-document, --sd-prompt and
---effect.
+--effect; logits for the plateau and the limits of claims where the pilot recorded no log-probability (--metrics logit).
 
 exit codes: 0 done; 2 the command line or an input is wrong; 3 something outside failed; 130 interrupted.
 """
@@ -128,13 +128,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _from_pilot(options: argparse.Namespace) -> "Plan":
     from ripplestats.fits.planning.design import MOST_DOCUMENTS, plan_interval
+    from ripplestats.fits.run_estimates import UNITS, main_metric
     from ripplestats.hypotheses.power import COLUMNS, cell_rows, plan_claim
     from ripplestats.store.run_directory import open_run
 
     run = open_run(options.pilot)
-    effects, seconds = run.effects(list(COLUMNS)), _seconds_per_prompt(run)
+    metric, seconds = main_metric(run.metrics), _seconds_per_prompt(run)
+    effects = run.effects([*COLUMNS, metric])
     note = "; claims 2 and 3 are simulated, which takes a minute" if options.claim in ("2", "3") else ""
-    print(f"ripplestats: planning from {run.path}{note}", file=sys.stderr, flush=True)
+    print(f"ripplestats: planning from {run.path}, effects in {UNITS[metric]}{note}", file=sys.stderr, flush=True)
     if options.claim is not None:
         return plan_claim(
             effects, _claim_name(options), power=options.power, per_document=options.prompts_per_document,
@@ -143,7 +145,7 @@ def _from_pilot(options: argparse.Namespace) -> "Plan":
     # Rates are shares in the files and percentages on the command line.
     unit = 1.0 if options.quantity == "plateau" else 0.01
     return plan_interval(
-        cell_rows(effects, "top", "median"), y="delta_logprob", x="effective_rate", cluster="document_id",
+        cell_rows(effects, "top", "median"), y=metric, x="effective_rate", cluster="document_id",
         half_width=unit * options.half_width, quantity=options.quantity, share=options.share,
         per_document=options.prompts_per_document, conf_level=options.conf_level, seed=options.seed,
         most=options.documents or MOST_DOCUMENTS, seconds_per_prompt=seconds, percent=True,

@@ -17,6 +17,9 @@ from ripplestats.prompts.sampling import load_prompts
 from ripplestats.run import main
 from tests.tiny import tiny_tokenizer
 
+#: The pauses that were left out, seconds.
+_slept: list[float] = []
+
 
 def _main(*arguments: str) -> dict[str, Any]:
     """Exit code and what was printed; an exception that would have been a traceback is one here."""
@@ -39,11 +42,14 @@ def _load(name: str, **options: Any) -> dict[str, Any]:
 
 
 def _draw(name: str, **options: Any) -> dict[str, Any]:
-    table = load_prompts(name, 9, 6, tokenizer=tiny_tokenizer(), **options)
+    said: list[str] = []
+    _slept.clear()
+    table = load_prompts(name, **{"n": 9, "context": 6, **options}, tokenizer=tiny_tokenizer(), say=said.append)
     origin = table.provenance
     return {
         "used": origin.used, "revision": origin.revision, "fallback": origin.fallback,
-        "titles": [row.document_title for row in table],
+        "titles": [row.document_title for row in table], "fingerprint": table.fingerprint, "said": said,
+        "slept": list(_slept),
     }  # fmt: skip
 
 
@@ -54,6 +60,6 @@ def _download(name: str) -> None:
 
 
 if __name__ == "__main__":
-    time.sleep = lambda _: None
+    time.sleep = _slept.append
     work = {"main": _main, "load": _load, "draw": _draw, "download": _download}
     print(json.dumps([work[kind](*words, **options) for kind, words, options in json.load(sys.stdin)]))

@@ -27,6 +27,15 @@ _RANGE = re.compile(r"bytes=(\d+)-(\d*)$")
 _PIECE = 1 << 16
 
 
+@dataclass(frozen=True)
+class Fault:
+    """An answer in place of the right one: a status with headers, or the right one cut off after so many bytes."""
+
+    status: int = HANG_UP
+    headers: Mapping[str, str] = field(default_factory=dict)
+    cut_after: int | None = None
+
+
 @dataclass
 class Request:
     """One request and its answer; ``sent`` counts the bytes of the answer's body as they go out."""
@@ -43,8 +52,9 @@ class Hub:
 
     models: Mapping[str, Path] = field(default_factory=dict)
     datasets: Mapping[str, Path] = field(default_factory=dict)
-    #: Gets method, path and first byte asked for; a status code (or HANG_UP) it returns takes the place of the answer.
-    fault: Callable[[str, str, int], int | None] = lambda _method, _path, _first: None
+    #: Gets method, path and first byte asked for; a fault or status code (or HANG_UP) it returns takes the place of the
+    #: answer.
+    fault: Callable[[str, str, int], "Fault | int | None"] = lambda _method, _path, _first: None
     requests: list[Request] = field(default_factory=list)
     url: str = ""
     #: Takes what is pushed; without it nothing can be.
@@ -75,6 +85,7 @@ class Hub:
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     hub: Hub
+    cut_after: int | None = None
 
     def log_message(self, *_: object) -> None:
         """Stay silent: pytest shows the requests when a test fails."""
@@ -101,12 +112,15 @@ class _Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         path = unquote(parts.path).strip("/")
         wanted = _RANGE.match(self.headers.get("Range", ""))
-        status = self.hub.fault(self.command, path, int(wanted[1]) if wanted else 0)
-        if status == HANG_UP:
+        fault = self.hub.fault(self.command, path, int(wanted[1]) if wanted else 0)
+        if isinstance(fault, int):
+            fault = Fault(fault)
+        self.cut_after = None if fault is None else fault.cut_after
+        if fault is not None and fault.status == HANG_UP and fault.cut_after is None:
             self.close_connection = True
             self.hub.note(self.command, path, HANG_UP)
-        elif status is not None:
-            self._send(status, b"told to fail")
+        elif fault is not None and fault.cut_after is None:
+            self._send(fault.status, b"told to fail", fault.headers)
         elif path == "":
             self._send(200, b"hub")
         elif (pushed := self._pushed(path, body)) is not None:
@@ -189,6 +203,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
+        if self.cut_after is not None:
+            content, self.close_connection = content[: self.cut_after], True
         if self.command != "HEAD":
             for start in range(0, len(content), _PIECE):
                 request.sent += self.wfile.write(content[start : start + _PIECE])

@@ -85,6 +85,39 @@ def test_the_half_width_is_in_percentage_points_and_costs_what_the_pilot_cost(
     assert "half-width of 2 percentage points" in capsys.readouterr().out
 
 
+@pytest.fixture(scope="module")
+def logits(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The same pilot with nothing but the logit recorded, whose changes are 1.5 times those of the log-probability."""
+    return make_run(
+        tmp_path_factory.mktemp("plan") / "logits", prompts=32, per_document=2, noise=0.5, metrics=["logit"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("quantity", "in_nats", "in_logits"),
+    [("plateau", "0.1", "0.15"), ("threshold", "2", "2"), ("core_fraction", "0.5", "0.5")],
+)
+def test_a_pilot_of_logits_alone_is_planned_in_logits(
+    pilot: Run, logits: Run, quantity: str, in_nats: str, in_logits: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nats = answered(["--pilot", str(pilot.path), "--quantity", quantity, "--half-width", in_nats], capsys)
+    arguments = ["--pilot", str(logits.path), "--quantity", quantity, "--half-width", in_logits]
+    assert [row[:5] for row in answered(arguments, capsys)] == [row[:5] for row in nats], "the unit is all that differs"
+    assert main(arguments) == 0
+    assert "effects in logits" in capsys.readouterr().err
+
+
+def test_claims_are_planned_in_logits_too(pilot: Run, logits: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    # The effect of block 0 grows as its spread does, the claim's limit of zero stays: the power is the same.
+    rows = [answered(["--pilot", str(run.path), "--claim", "4"], capsys) for run in (pilot, logits)]
+    assert [row[:5] for row in rows[0]] == [row[:5] for row in rows[1]]
+    assert int(rows[1][0][1]) >= 2
+    # Claim 1 has a limit of 0.05, which in logits is the narrower one.
+    within = ["--claim", "1", "--documents", "100000", "--prompts-per-document", "2"]
+    nats, other = (answered(["--pilot", str(run.path), *within], capsys)[0][1] for run in (pilot, logits))
+    assert other == "not" or int(other) > int(nats)
+
+
 @pytest.mark.parametrize("claim", ["1", "4", "5"])
 def test_power_of_claims_on_means(pilot: Run, capsys: pytest.CaptureFixture[str], claim: str) -> None:
     arguments = ["--pilot", str(pilot.path), "--claim", claim, "--prompts-per-document", "2", "--documents", "100000"]

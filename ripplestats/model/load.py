@@ -5,17 +5,25 @@ without remote code and without pickle.
 """
 
 import copy
-import hashlib
+import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ripplestats import hub
-from ripplestats.config import DTYPES, is_path
-from ripplestats.errors import HubError, ModelError
-from ripplestats.model.embedded import EMBEDDED_MODELS, FALLBACK_MODEL, embedded_folder
+from ripplestats.config import DTYPES
+from ripplestats.errors import ModelError, is_out_of_memory
+from ripplestats.model.embedded import FALLBACK_MODEL
+from ripplestats.model.folder import model_folder, weights_digest
+from ripplestats.model.placement import (
+    DeviceMap,
+    check_device_map,
+    check_whole_blocks,
+    input_device,
+    is_dispatched,
+    placement,
+)
 from ripplestats.model.sites import Layout, SiteNames, find_layout
 
 if TYPE_CHECKING:
@@ -24,12 +32,19 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
-_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 
 
 @dataclass(frozen=True)
 class Model:
-    """A causal language model, its tokenizer, and where both came from."""
+    """A causal language model, its tokenizer, and where both came from.
+
+    Examples:
+        With a folder of a small model:
+
+        >>> model = rs.load_model("my-model")
+        >>> model.n_layers, model.n_neurons, model.max_context
+        (3, 128, 64)
+    """
 
     network: "PreTrainedModel"
     tokenizer: "PreTrainedTokenizerBase"
@@ -40,6 +55,7 @@ class Model:
     weights_sha256: str
     fallback: str = ""
     folder: Path | None = None
+    device_map: DeviceMap | None = None
 
     @property
     def blocks(self) -> tuple["nn.Module", ...]:
@@ -58,9 +74,18 @@ class Model:
 
     @property
     def device(self) -> "torch.device":
-        """Where the weights are."""
-        device: torch.device = next(self.network.parameters()).device
-        return device
+        """Where prompts go in and logits come out; all weights are there, unless the model is spread out."""
+        return input_device(self.network)
+
+    @property
+    def placement(self) -> str:
+        """Where the weights are, in words."""
+        return placement(self.network)
+
+    @property
+    def shareable(self) -> bool:
+        """Whether several copies of its modules can work at a time over the same weights."""
+        return self.device.type == "cpu" and not is_dispatched(self.network)
 
     @property
     def dtype(self) -> str:
@@ -79,6 +104,7 @@ def load_model(
     name: str = FALLBACK_MODEL,
     *,
     device: str = "auto",
+    device_map: DeviceMap | None = None,
     dtype: str = "float32",
     revision: str | None = None,
     fallback: bool = True,
@@ -90,6 +116,9 @@ def load_model(
     Args:
         name: an embedded model, a local folder, or a hub name.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+        device_map: in place of ``device``, for a model that is too large for one: ``auto`` (or ``balanced``,
+            ``balanced_low_0``, ``sequential``) lays its blocks out over the GPUs, then main memory, then the disk; a
+            mapping, or its JSON, gives the device of each module (a number of a GPU, ``cpu``, ``disk``).
         dtype: one of ``float32``, ``float64``, ``bfloat16``, ``float16``.
         revision: commit, tag or branch of a hub model.
         fallback: whether the embedded model may take the place of a hub model that cannot be reached.
@@ -97,24 +126,37 @@ def load_model(
         say: is told in one line of each step that takes long.
 
     Raises:
-        ModelError: the model does not exist, has no safetensors weights or no fast tokenizer, or its layout is unknown.
+        ModelError: the model does not exist, has no safetensors weights or no fast tokenizer, its layout is unknown, or the
+            device map does not fit it.
         HubError: the hub cannot be reached and ``fallback`` is off.
+
+    Examples:
+        With a folder of a small model:
+
+        >>> model = rs.load_model("my-model")
+        >>> model.n_layers, model.n_neurons
+        (3, 128)
     """
     if dtype not in DTYPES:
         raise ModelError(f"--dtype {dtype!r} is not known; allowed: {', '.join(DTYPES)}")
-    folder, used, commit, why = _folder(name, revision, fallback, say)
+    device_map = check_device_map(device_map, device)
+    folder, used, commit, why = model_folder(name, revision, fallback, say)
     with ThreadPoolExecutor(1) as beside:
-        digest = beside.submit(_digest, folder)
-        network = _network(folder, used, dtype).to(_device(device))
+        digest = beside.submit(weights_digest, folder)
+        network = _network(folder, used, dtype, device_map)
+        if device_map is None:
+            network = network.to(_device(device))
     tokenizer = _tokenizer(folder, used)
     rows = network.get_input_embeddings().weight.shape[0]
     if len(tokenizer) > rows:
         raise ModelError(f"the tokenizer of --model {used!r} knows {len(tokenizer)} tokens, the model only {rows}")
-    return Model(network, tokenizer, find_layout(network, sites), name, used, commit, digest.result(), why, folder)
+    layout = find_layout(network, sites)
+    check_whole_blocks(network, layout)
+    return Model(network, tokenizer, layout, name, used, commit, digest.result(), why, folder, device_map)
 
 
 def reference_model(model: Model, dtype: str = "float32") -> Model:
-    """Return the same model with its weights in another number format, on the same device.
+    """Return the same model with its weights in another number format, on the same device, or by the same device map.
 
     They are read again from the model's folder, so that what is rounded in ``model`` is not in the reference; a model
     that has none is copied. Where the device has no room for both, the reference stays in main memory. It needs 4 bytes
@@ -125,67 +167,16 @@ def reference_model(model: Model, dtype: str = "float32") -> Model:
     if model.folder is None:
         network = copy.deepcopy(model.network).to(getattr(torch, dtype))
     else:
-        network = _network(model.folder, model.used, dtype)
-    try:
-        network = network.to(model.device)
-    except torch.OutOfMemoryError:
-        network = network.to("cpu")
+        network = _network(model.folder, model.used, dtype, model.device_map)
+    if not is_dispatched(network):
+        try:
+            network = network.to(model.device)
+        except torch.OutOfMemoryError:
+            network = network.to("cpu")
     return replace(model, network=network, layout=find_layout(network, model.layout.names))
 
 
-def _folder(name: str, revision: str | None, fallback: bool, say: Callable[[str], None]) -> tuple[Path, str, str, str]:
-    """Return the folder of weights, the model's name, its revision, and why it is not the one asked for."""
-    if name in EMBEDDED_MODELS:
-        source = EMBEDDED_MODELS[name]
-        return embedded_folder(name, say), name, f"{source.package} {source.version}", ""
-    if is_path(name) and Path(name).is_dir():
-        return Path(name), name, "", ""
-    if not name or name.count("/") > 1 or name.startswith((".", "/", "~")):
-        known = ", ".join(EMBEDDED_MODELS)
-        raise ModelError(f"--model {name!r} is not a folder; allowed: {known}, a hub name, or a local folder")
-    online = hub.reachable()
-    if online:
-        say(f"reading {name} from the hub")
-    try:
-        folder = _snapshot(name, revision, online)
-    except HubError as error:
-        if online or not fallback:
-            raise
-        why = f"the hub cannot be reached and {name!r} is not in its cache"
-        say(f"{error}")
-        folder, used, commit, _ = _folder(FALLBACK_MODEL, None, fallback, say)
-        return folder, used, commit, why
-    return folder, name, folder.name, ""
-
-
-def _snapshot(name: str, revision: str | None, online: bool) -> Path:
-    import huggingface_hub
-    from huggingface_hub import errors
-
-    unreachable: tuple[type[Exception], ...] = (OSError, *hub.transport_errors())
-    try:
-        return Path(
-            huggingface_hub.snapshot_download(
-                name,
-                revision=revision,
-                allow_patterns=_FILES,
-                # Weights of other programs lie in sub-folders, and once more as "consolidated".
-                ignore_patterns=["*/*", "consolidated*"],
-                local_files_only=not online,
-            )
-        )
-    except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.HFValidationError) as error:
-        at = f" at revision {revision!r}" if revision else ""
-        raise ModelError(
-            f"--model {name!r}{at} does not exist on the hub, or is private; "
-            f"allowed: {', '.join(EMBEDDED_MODELS)}, a hub name, or a local folder"
-        ) from error
-    except unreachable as error:
-        why = "cannot be reached and nothing is cached" if not online else f"failed: {type(error).__name__}"
-        raise HubError(f"--model {name!r}: the hub {why}") from error
-
-
-def _network(folder: Path, used: str, dtype: str) -> Any:
+def _network(folder: Path, used: str, dtype: str, device_map: DeviceMap | None) -> Any:
     if not any(folder.glob("*.safetensors")):
         raise ModelError(f"--model {used!r} has no .safetensors weights (pickled weights are not read)")
     import safetensors
@@ -194,6 +185,8 @@ def _network(folder: Path, used: str, dtype: str) -> Any:
 
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
+    # What it warns of, weights that were offloaded, is said by the model's placement.
+    logging.getLogger("accelerate").setLevel(logging.ERROR)
     options = {"local_files_only": True, "trust_remote_code": False}
     try:
         config = transformers.AutoConfig.from_pretrained(folder, **options)
@@ -201,9 +194,11 @@ def _network(folder: Path, used: str, dtype: str) -> Any:
         capped = getattr(config.get_text_config(), "attn_logit_softcapping", None)
         read: Any = transformers.AutoModelForCausalLM.from_pretrained(
             folder, dtype=getattr(torch, dtype), use_safetensors=True, output_loading_info=True,
-            attn_implementation="eager" if capped else None, **options,
+            attn_implementation="eager" if capped else None, device_map=device_map, **options,
         )  # fmt: skip
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError, safetensors.SafetensorError) as error:
+    except (OSError, ValueError, TypeError, KeyError, RuntimeError, ImportError, safetensors.SafetensorError) as error:
+        if is_out_of_memory(error):
+            raise
         line = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelError(f"--model {used!r} cannot be loaded as a causal language model: {line}") from error
     network, report = read
@@ -241,12 +236,3 @@ def _device(name: str) -> "torch.device":
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ModelError(f"--device {name!r} cannot be used here; allowed: auto, cpu, cuda, cuda:N, mps") from error
     return device
-
-
-def _digest(folder: Path) -> str:
-    """Return the SHA-256 over the SHA-256s of the weight files, in the order of their names."""
-    digest = hashlib.sha256()
-    for file in sorted(folder.glob("*.safetensors")):
-        with file.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
-    return digest.hexdigest()

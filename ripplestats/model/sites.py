@@ -27,6 +27,13 @@ class SiteNames:
     """Module names of one family: ``blocks`` and ``norm`` from the network, ``pre`` and ``post`` from a block.
 
     ``gate_half`` says that ``pre`` puts out gate and up projection side by side, the gate first (Phi-3).
+
+    Examples:
+        With a small model, of the family GPT-2:
+
+        >>> sites = rs.SiteNames(blocks="transformer.h", pre="mlp.c_fc", post="mlp.c_proj", norm="transformer.ln_f")
+        >>> rs.load_model("my-model", sites=sites).n_neurons
+        128
     """
 
     blocks: str

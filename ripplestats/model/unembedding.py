@@ -29,7 +29,8 @@ class Unembedding:
     def hidden(self, residual: Float[Tensor, "*batch hidden"]) -> Float[Tensor, "*batch embedding"]:
         """Return what the unembedding matrix is applied to."""
         hidden: Tensor = self.norm(residual)
-        return hidden if self.project is None else self.project(hidden)
+        hidden = hidden if self.project is None else self.project(hidden)
+        return hidden.to(self.head.weight.device)
 
     def logits(
         self, hidden: Float[Tensor, "*batch embedding"], tokens: slice | Tensor = slice(None)
@@ -44,16 +45,13 @@ class Unembedding:
         return logits
 
     def change(
-        self, hidden: Float[Tensor, "batch embedding"], tokens: slice, rows: int
+        self, hidden: Float[Tensor, "batch embedding"], tokens: slice
     ) -> Callable[[Float[Tensor, "branches batch embedding"]], Float[Tensor, "branches batch vocabulary"]]:
-        """Return the map from what is added to ``hidden`` to the change of the logits of some tokens.
-
-        It is fastest for as many rows (branches × batch) as ``rows`` says.
-        """
+        """Return the map from what is added to ``hidden`` to the change of the logits of some tokens, for many calls."""
         if self.softcap is not None:
             clean = self.logits(hidden, tokens)
             return lambda difference: self.logits(hidden + difference, tokens) - clean
-        multiply = packed_product(self.head.weight[tokens].to(hidden.dtype), None, rows)
+        multiply = packed_product(self.head.weight[tokens].to(hidden.dtype), None)
         return multiply if self.divisor == 1.0 else lambda difference: multiply(difference).div_(self.divisor)
 
 

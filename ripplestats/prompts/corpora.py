@@ -11,13 +11,17 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ripplestats import hub
 from ripplestats.config import is_path
 from ripplestats.errors import DatasetError, HubError, StorageError
 from ripplestats.prompts.articles import Document, article_title, articles, paragraphs
+from ripplestats.prompts.streams import no_silent_retries, patiently, unbroken
 from ripplestats.prompts.table import Provenance
+
+if TYPE_CHECKING:
+    from datasets import IterableDataset
 
 #: Corpora with a name of their own on the hub: repository, configuration, split.
 HUB_CORPORA = {
@@ -42,13 +46,16 @@ class Corpus:
     documents: Callable[[], Iterator[Document]]
 
 
-def open_corpus(name: str, *, fallback: bool = True, text_column: str | None = None) -> Corpus:
+def open_corpus(
+    name: str, *, fallback: bool = True, text_column: str | None = None, say: Callable[[str], None] = lambda _: None
+) -> Corpus:
     """Find the corpus called ``name``.
 
     Args:
         name: a named corpus, ``owner/name[:config[:split]]``, or a local file or folder.
         fallback: whether the embedded passages may take the place of a corpus that the hub would have.
         text_column: the column that holds the text; by default ``text``, or the only column of strings.
+        say: is told in one line of each connection that breaks while the corpus is read, and is waited for.
 
     Raises:
         DatasetError: the name is unknown or the data cannot be read.
@@ -66,7 +73,7 @@ def open_corpus(name: str, *, fallback: bool = True, text_column: str | None = N
             f"or a {', '.join(READERS)} file or a folder of them"
         )
     if hub.reachable():
-        return _streamed(name, text_column)
+        return _streamed(name, text_column, say)
     cached = _cached(name, text_column)
     if cached is not None:
         return cached
@@ -111,17 +118,18 @@ def _local(name: str, path: Path, text_column: str | None) -> Corpus:
     return Corpus(Provenance(name, name, f"sha256:{_digest(name, files)}"), documents)
 
 
-def _streamed(name: str, text_column: str | None) -> Corpus:
+def _streamed(name: str, text_column: str | None, say: Callable[[str], None]) -> Corpus:
     repository, config, split = _hub_parts(name)
     from huggingface_hub import HfApi
 
+    no_silent_retries()
     with _reading(name):
-        revision = HfApi().dataset_info(repository).sha
+        revision = patiently(name, lambda: HfApi().dataset_info(repository), say).sha
 
     def documents() -> Iterator[Document]:
         with _reading(name):
-            rows = _load(repository, config, split=split, revision=revision)
-            yield from _hub_documents(name, rows, text_column)
+            rows = patiently(name, lambda: _load(repository, config, split=split, revision=revision), say)
+            yield from _hub_documents(name, unbroken(name, rows, say), text_column)
 
     return Corpus(Provenance(name, _used(repository, config, split), revision or ""), documents)
 
@@ -160,11 +168,10 @@ def _used(repository: str, config: str | None, split: str) -> str:
     return ":".join(part for part in (repository, config, split) if part)
 
 
-def _load(path: str, config: str | None = None, **options: Any) -> Iterable[dict[str, Any]]:
+def _load(path: str, config: str | None = None, **options: Any) -> "IterableDataset":
     import datasets
 
-    rows: Iterable[dict[str, Any]] = datasets.load_dataset(path, config, streaming=True, **options)
-    return rows
+    return datasets.load_dataset(path, config, streaming=True, **options)
 
 
 def _hub_documents(name: str, rows: Iterable[dict[str, Any]], text_column: str | None) -> Iterator[Document]:
@@ -243,15 +250,14 @@ def _reading(name: str) -> Iterator[None]:
 
 
 def _explained(name: str, error: BaseException) -> Exception:
-    causes: list[BaseException] = []
-    cause: BaseException | None = error
-    while cause is not None and cause not in causes:
-        causes.append(cause)
-        cause = cause.__cause__ or cause.__context__
+    causes = hub.causes(error)
     if any(isinstance(one, UnicodeDecodeError) for one in causes):
         return DatasetError(f"--dataset {name!r} is not UTF-8 text")
     if any(isinstance(one, hub.transport_errors()) for one in causes):
-        return HubError(f"the hub failed while {name!r} was read: {_first_line(causes[-1])}")
+        return HubError(
+            f"the hub failed while {name!r} was read: {_first_line(causes[-1])}; "
+            "the same command draws the same prompts and goes on with what is missing"
+        )
     if any(isinstance(one, OSError) and one.errno == 28 for one in causes):
         return StorageError(f"no space left on disk while --dataset {name!r} was read")
     return DatasetError(f"--dataset {name!r} cannot be read: {_first_line(causes[0])}")

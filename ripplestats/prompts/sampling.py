@@ -5,7 +5,7 @@ buffer, and each draws from a generator of its own.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,7 @@ def load_prompts(
     per_document: int = 1,
     fallback: bool = True,
     text_column: str | None = None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> PromptTable:
     """Open a corpus and draw ``n`` prompts from it.
 
@@ -50,6 +51,7 @@ def load_prompts(
         per_document: at most so many windows of one document; they never overlap.
         fallback: whether the embedded passages may stand in for a corpus that the hub would have.
         text_column: the column that holds the text.
+        say: is told in one line of each connection that breaks on the way, and is waited for.
 
     Returns:
         A frozen table with the prompts in the order drawn.
@@ -57,8 +59,16 @@ def load_prompts(
     Raises:
         DatasetError: the corpus cannot be read, or holds fewer than 8 usable prompts.
         HubError: the hub cannot be reached and ``fallback`` is off.
+
+    Examples:
+        With a small model, and a file of sixty texts:
+
+        >>> model = rs.load_model("my-model")
+        >>> prompts = rs.load_prompts("texts.jsonl", n=16, context=12, tokenizer=model.tokenizer, seed=0)
+        >>> len(prompts), prompts.n_documents, len(prompts[0].context_ids)
+        (16, 16, 12)
     """
-    corpus = open_corpus(name, fallback=fallback, text_column=text_column)
+    corpus = open_corpus(name, fallback=fallback, text_column=text_column, say=say)
     return draw_prompts(corpus, n, context, tokenizer=tokenizer, seed=seed, per_document=per_document)
 
 
@@ -133,6 +143,16 @@ def make_prompts(pairs: Iterable[tuple[str, str]], *, tokenizer: "PreTrainedToke
 
     Raises:
         DatasetError: a word has no token that could be a target.
+
+    Examples:
+        With a small model, whose words are w1, w2, …:
+
+        >>> model = rs.load_model("my-model")
+        >>> prompts = rs.make_prompts([("w1 w2 w3", "w4"), ("w5 w6", "w7")], tokenizer=model.tokenizer)
+        >>> prompts.to_frame()[["context", "target"]]
+          context target
+        0  w1w2w3     w4
+        1    w5w6     w7
     """
     rows: list[Prompt] = []
     for text, word in pairs:

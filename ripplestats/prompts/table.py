@@ -39,7 +39,16 @@ class Provenance:
 
 @dataclass(frozen=True)
 class PromptTable(Sequence[Prompt]):
-    """A frozen sequence of prompts; a slice is again a table."""
+    """A frozen sequence of prompts; a slice is again a table.
+
+    Examples:
+        With a small model, whose words are w1, w2, …:
+
+        >>> model = rs.load_model("my-model")
+        >>> prompts = rs.make_prompts([("w1 w2 w3", "w4"), ("w5 w6", "w7")], tokenizer=model.tokenizer)
+        >>> len(prompts), len(prompts[:1]), prompts[0].target
+        (2, 1, 'w4')
+    """
 
     rows: tuple[Prompt, ...]
     provenance: Provenance = field(default_factory=lambda: Provenance("", ""))
@@ -63,6 +72,11 @@ class PromptTable(Sequence[Prompt]):
     def n_documents(self) -> int:
         """Number of different documents."""
         return len({row.document_id for row in self.rows})
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest context."""
+        return max((len(row.context_ids) for row in self.rows), default=0)
 
     @property
     def fingerprint(self) -> str:

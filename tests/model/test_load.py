@@ -15,8 +15,8 @@ from huggingface_hub import errors
 from safetensors.torch import load_file, save_file
 
 from ripplestats import hub
+from ripplestats.config import DTYPES
 from ripplestats.errors import HubError, ModelError
-from ripplestats.model import load
 from ripplestats.model.load import load_model
 from ripplestats.model.sites import SiteNames
 from tests.tiny import save_tiny_model, tiny_network
@@ -57,7 +57,7 @@ def test_loaded_weights_are_those_of_the_file(tiny_folder: Path) -> None:
     torch.testing.assert_close(load_model(str(tiny_folder)).network(ids).logits, expected, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("dtype", load.DTYPES)
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_every_number_format_is_loaded_as_such(tiny_folder: Path, dtype: str) -> None:
     model = load_model(str(tiny_folder), dtype=dtype)
     assert model.dtype == dtype
@@ -210,7 +210,7 @@ def test_what_is_neither_a_folder_nor_a_hub_name_is_refused_without_asking(name:
 @pytest.fixture
 def stand_in(monkeypatch: pytest.MonkeyPatch, tiny_folder: Path) -> Path:
     """The tiny model in the place of the embedded one."""
-    monkeypatch.setattr(load, "embedded_folder", lambda _name, _say: tiny_folder)
+    monkeypatch.setattr("ripplestats.model.folder.embedded_folder", lambda _name, _say: tiny_folder)
     return tiny_folder
 
 

@@ -1,5 +1,6 @@
 """Windows of documents: exact, inside, apart, and the same for the same seed."""
 
+import tracemalloc
 from collections import Counter
 from pathlib import Path
 
@@ -175,6 +176,27 @@ def test_a_large_corpus_is_read_no_further_than_the_shuffle_needs() -> None:
     # The generator may run ahead in the reading library's own steps.
     assert len(read) < SHUFFLE_BUFFER + 100
     assert max(int(row.document_title) for row in table) > 20, "and not only its very beginning is drawn"
+
+
+def test_memory_does_not_grow_with_the_length_of_the_stream() -> None:
+    def peak(n_documents: int) -> int:
+        def documents():
+            yield from (Document(str(number), text) for number, text in enumerate(tiny_text(12, 20)))
+            for number in range(n_documents):
+                yield Document(f"{number:04000d}", "w1 w2")
+
+        tracemalloc.start()
+        try:
+            # All but the first twelve are too short: they are read to no use.
+            table = draw_prompts(Corpus(Provenance("test", "test"), documents), 20, 6, tokenizer=TINY, seed=1)
+            assert len(table) == 12
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    short, long = peak(2 * SHUFFLE_BUFFER), peak(6 * SHUFFLE_BUFFER)
+    assert short > 4000 * SHUFFLE_BUFFER, "the shuffle's documents, 4 kB each, are counted"
+    assert long < 1.2 * short, "and all others are let go"
 
 
 def test_fewer_prompts_than_asked_for_go_on_with_a_note() -> None:

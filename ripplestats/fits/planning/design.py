@@ -18,10 +18,15 @@ from ripplestats.fits.planning.goals import Goal, exact_rows, simulated_rows
 from ripplestats.fits.planning.pilot import Achieved, Pilot, estimator, pilot_of, simulated_half_width
 from ripplestats.fits.planning.variance_components import VarianceComponents, variance_components
 from ripplestats.fits.saturation import plateau_weights
+from ripplestats.rendering.charts import PALETTE
+from ripplestats.rendering.drawable import Drawable
+from ripplestats.rendering.latex import latex_table
+from ripplestats.rendering.numbers import fixed
 from ripplestats.rendering.progress import duration
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
 
 MOST_DOCUMENTS = 100_000
 _COLUMNS = (
@@ -39,7 +44,7 @@ _HEAD = "{:>20} {:>10} {:>13} {:>10} {:>9} {:>13}"
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(Drawable):
     """How many documents a study needs.
 
     Columns of ``rows``, one a number of prompts per document: ``prompts_per_document, documents, documents_low,
@@ -75,6 +80,40 @@ class Plan:
                 _HEAD.format(row.prompts_per_document, f"{row.documents:.0f}", spread, sure, f"{row.prompts:.0f}", cost)
             )
         return "\n".join([*lines, "", *(textwrap.fill(note, _WIDTH) for note in self.notes)])
+
+    def to_latex(self, *, columns: str = "plain", label: str = "") -> str:
+        """Return the plan as a booktabs table.
+
+        Args:
+            columns: ``plain``, or ``siunitx``: columns of numbers are aligned at the point.
+            label: to refer to it by.
+
+        Raises:
+            InputError: the kind of columns is unknown.
+        """
+        names = {
+            "prompts_per_document": "prompts per document", "documents": "documents", "documents_low": "at least",
+            "documents_high": "at most", "documents_cautious": "80 % sure", "prompts": "prompts",
+        }  # fmt: skip
+        frame = self.rows[list(names)].map(lambda value: fixed(value, 0)).rename(columns=names)
+        notes = ("At least, at most: two Monte-Carlo errors away.", *self.notes)
+        return latex_table(frame, caption=self.question, label=label, notes=notes, columns=columns)
+
+    def caption(self) -> str:
+        """Return in words what ``plot`` shows."""
+        return " ".join([self.question, "Bars: two Monte-Carlo errors.", *self.notes])
+
+    def _draw(self, ax: "Axes") -> None:
+        rows = self.rows.dropna(subset=["documents"])
+        errors = (rows["documents"] - rows["documents_low"], rows["documents_high"] - rows["documents"])
+        ax.errorbar(rows["prompts_per_document"], rows["documents"], yerr=errors, fmt="o-", color=PALETTE[0],
+                    markersize=3, capsize=2, label="documents")  # fmt: skip
+        ax.plot(rows["prompts_per_document"], rows["documents_cautious"], "D", color=PALETTE[1], markersize=3,
+                markerfacecolor="white", label="to be 80 % sure")  # fmt: skip
+        ax.set_xticks(rows["prompts_per_document"])
+        ax.set_ylim(bottom=0)
+        ax.set(xlabel="prompts of a document", ylabel="documents needed")
+        ax.legend()
 
 
 def plan_interval(
@@ -113,6 +152,18 @@ def plan_interval(
 
     Raises:
         InputError: the frame cannot be a pilot, or an argument is not allowed.
+
+    Examples:
+        With the simulated ``frame`` of ``docs/examples/simulated_frame.py``:
+
+        >>> columns = {"y": "effect", "x": "dose", "cluster": "document", "prompt": "prompt"}
+        >>> plan = rs.plan_interval(frame, half_width=0.05, quantity="plateau", **columns)
+        >>> plan.tidy()[["prompts_per_document", "documents", "documents_cautious"]].astype(int)
+           prompts_per_document  documents  documents_cautious
+        0                     1        108                 134
+        1                     2        101                 126
+        2                     4         97                 121
+        3                     8         96                 120
     """
     if not 0 < conf_level < 1 or n_samples < 100 or seed < 0:
         raise InputError(f"conf_level={conf_level}, n_samples={n_samples} or seed={seed} is out of range")
