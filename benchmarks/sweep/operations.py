@@ -30,6 +30,11 @@ class Shape:
         return 2 * self.hidden * (queries_and_output + keys_and_values + matrices * self.neurons)
 
     @property
+    def last_product(self) -> int:
+        """Operations of the MLP's last matrix, for one token."""
+        return 2 * self.hidden * self.neurons
+
+    @property
     def attention_pair(self) -> int:
         """Operations of one query token for one key token, over all heads: scores, and the weighted sum of values."""
         return 4 * self.heads * self.head_size
@@ -69,7 +74,8 @@ def model_shape(config: Any, n_neurons: int, *, gated: bool) -> Shape:
 def sweep_operations(shape: Shape, prompts: int, tokens: int, branches: int) -> Operations:
     """Count the operations of one batch through the one-pass engine, all blocks swept.
 
-    At block l the rows are the clean last token, the ``branches`` of each of the l blocks below, and the block's own.
+    At block l the rows are the clean last token and the ``branches`` of each of the l blocks below. The block's own branches
+    equal the clean row up to the replaced neurons (at ``pre``): they need its last matrix, and the clean row once more.
 
     Args:
         shape: sizes of the model.
@@ -77,14 +83,15 @@ def sweep_operations(shape: Shape, prompts: int, tokens: int, branches: int) -> 
         tokens: tokens of each.
         branches: different interventions in a block (arms × replacements × sites × different doses).
     """
-    rows = prompts * sum(1 + branches * layer + branches for layer in range(shape.layers))
+    rows = prompts * sum(2 + branches * layer for layer in range(shape.layers))
+    joining = prompts * (branches - 1) * shape.layers
     pairs = tokens * (tokens + 1) // 2  # a kernel that is not told of causality does nearly twice as many
     # The clean logits, those of the branches, the mean of the unembedding under the clean prediction, and its products.
     unembedded = prompts * (2 + branches * shape.layers) * shape.vocabulary + prompts * branches * shape.layers
     return Operations(
         prefix=prompts * tokens * shape.layers * shape.block_products,
         prefix_attention=prompts * pairs * shape.layers * shape.attention_pair,
-        branches=rows * shape.block_products,
+        branches=rows * shape.block_products + joining * shape.last_product,
         attention=rows * tokens * shape.attention_pair,
         unembedding=2 * unembedded * shape.hidden,
     )

@@ -8,9 +8,9 @@ compared with it before every sweep (``selfcheck``).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, field
-from typing import Any
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -21,11 +21,13 @@ from ripplestats.intervention.branches import Branch
 from ripplestats.intervention.edit import check_finite, intervene
 from ripplestats.intervention.hooks import editing
 from ripplestats.model.load import Model
-from ripplestats.model.packed import packed_products
+from ripplestats.model.packed import packed_products, repeated_rows_once
+from ripplestats.model.placement import weights_at_hand
 from ripplestats.model.sites import Site
 from ripplestats.model.unembedding import find_unembedding
 from ripplestats.sweeps.adapters import tree_attention
 from ripplestats.sweeps.batch import PromptBatch
+from ripplestats.sweeps.in_place import in_place
 from ripplestats.sweeps.last_token import last_token_call
 from ripplestats.sweeps.outcomes import Clean, Outcomes, compare_target_logits
 from ripplestats.sweeps.tiled_outcomes import compare_residuals
@@ -33,8 +35,8 @@ from ripplestats.sweeps.tree_attention import Prefix
 
 #: Rows of the residual stream that go through a block in one call, at most.
 _ROWS_AT_ONCE = 256
-#: Calls with the same weights from which on it pays to lay them out beforehand.
-_WORTH_PACKING = 3
+
+_Outcomes = TypeVar("_Outcomes", Clean, Outcomes)
 
 
 @torch.inference_mode()
@@ -51,7 +53,9 @@ def run_one_pass(
     residual = branch_residuals(model, batch, layers, branches)
     unembed = find_unembedding(model.network, model.layout)
     compare = compare_residuals if vocabulary else compare_target_logits
-    return compare(residual, batch.target, unembed)
+    with weights_at_hand(unembed.head):
+        clean, outcomes = compare(residual, batch.target.to(unembed.head.weight.device), unembed)
+    return _moved(clean, batch.ids.device), _moved(outcomes, batch.ids.device)
 
 
 @torch.inference_mode()
@@ -59,11 +63,12 @@ def branch_residuals(
     model: Model, batch: PromptBatch, layers: Sequence[int], branches: Sequence[Branch]
 ) -> Float[Tensor, "branches batch hidden"]:
     """Return the last block's output for the clean last token (first) and for every branch."""
-    with tree_attention(model.network) as prefix, ExitStack() as hooks:
+    with tree_attention(model.network) as prefix, in_place(model.network), ExitStack() as hooks:
         tree = _Tree(model, batch, frozenset(layers), tuple(branches), prefix)
         for layer, block in enumerate(model.blocks):
-            handle = block.register_forward_hook(tree.after_block(layer), with_kwargs=True)
-            hooks.callback(handle.remove)
+            hooks.callback(block.register_forward_pre_hook(tree.before_block).remove)
+            hooks.callback(block.register_forward_hook(tree.after_block(layer), with_kwargs=True).remove)
+        hooks.push(tree.at_hand)
         model.network.base_model(input_ids=batch.ids, use_cache=False)
         if tree.residual is None:
             raise EngineError(f"the blocks of {type(model.network).__name__} were not called")
@@ -85,15 +90,21 @@ class _Tree:
     filled: int = 1
     clean_values: dict[Site, Float[Tensor, "batch neurons"]] = field(default_factory=dict)
     finite: list[Bool[Tensor, ""]] = field(default_factory=list)
+    at_hand: ExitStack = field(default_factory=ExitStack)
+
+    def before_block(self, block: nn.Module, _args: tuple[Any, ...]) -> None:
+        """Fetch a block's weights, where they are elsewhere, and lay them out, once for the prompts and all branches."""
+        self.at_hand.enter_context(weights_at_hand(block))
+        self.at_hand.enter_context(packed_products(block))
 
     def after_block(self, layer: int) -> Any:
         """Make the hook that runs a block on the branches after it has run on the prompts."""
 
-        def hook(block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], _output: Any) -> None:
+        def hook(block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
             hidden, options = last_token_call(block, args, kwargs)
-            if self.residual is None:
-                self.residual = self._room(hidden)
-            with self.prefix.shared_with_branches(block):
+            residual = self._room(hidden) if self.residual is None else self.residual
+            self.residual = residual.to(_hidden(output).device)
+            with self.at_hand, self.prefix.shared_with_branches(block):
                 self._advance(layer, block, options)
 
         return hook
@@ -111,18 +122,17 @@ class _Tree:
         clean_before = self.residual[0].clone()
         sites = {branch.site for branch in joining}
         chunks = self._chunks(self.residual[: self.filled])
-        packed = packed_products(block, chunks[0].shape[:2].numel()) if len(chunks) >= _WORTH_PACKING else nullcontext()
-        with packed:
-            for number, chunk in enumerate(chunks):
-                # The clean row goes among branches: what rounding does to it, it does to them.
-                with self._watching(layer, sites if number == 0 else set()):
-                    chunk.copy_(_run(block, chunk, options))
+        for number, chunk in enumerate(chunks):
+            # The clean row goes among branches: what rounding does to it, it does to them.
+            with self._watching(layer, sites if number == 0 else set()):
+                chunk.copy_(_run(block, chunk, options))
         for site in sites:
             mine = [number for number, branch in enumerate(joining) if branch.site == site]
             edited = self._edited(layer, site, [joining[number] for number in mine])
             for numbers, values in zip(self._chunks(torch.tensor(mine)), self._chunks(edited), strict=True):
                 rows = clean_before.expand(len(numbers), *clean_before.shape)
-                with editing(self.model.layout, layer, site, _overwrite(values)):
+                # Up to the edited neurons all of them compute the same.
+                with repeated_rows_once(block, len(rows)), editing(self.model.layout, layer, site, _overwrite(values)):
                     self.residual[(self.filled + numbers).to(rows.device)] = _run(block, rows, options)
         self.filled += len(joining)
 
@@ -141,7 +151,7 @@ class _Tree:
     def _edited(self, layer: int, site: Site, branches: list[Branch]) -> Float[Tensor, "branches batch neurons"]:
         needs_random = any(branch.arm == "random" for branch in branches)
         ranks = self.batch.random_ranks(layer, self.model.n_neurons) if needs_random else None
-        self.finite.append(torch.isfinite(self.clean_values[site]).all())
+        self.finite.append(torch.isfinite(self.clean_values[site]).all().to(self.batch.ids.device))
         return intervene(self.clean_values[site], branches, ranks, self.batch.donors.get((layer, site)))
 
     def _chunks(self, rows: Tensor) -> tuple[Tensor, ...]:
@@ -156,6 +166,15 @@ def _overwrite(values: Float[Tensor, "branches batch neurons"]) -> Any:
 
 def _run(block: nn.Module, rows: Float[Tensor, "branches batch hidden"], options: Mapping[str, Any]) -> Tensor:
     # forward, not call: the hook that runs this must not run again. A sequence of one token a row.
-    output = block.forward(rows.reshape(-1, 1, rows.shape[-1]), **options)
+    return _hidden(block.forward(rows.reshape(-1, 1, rows.shape[-1]), **options)).view(rows.shape)
+
+
+def _hidden(output: Any) -> Tensor:
+    """Return the residual stream of what a block puts out."""
     hidden: Tensor = output[0] if isinstance(output, tuple) else output
-    return hidden.view(rows.shape)
+    return hidden
+
+
+def _moved(outcomes: _Outcomes, device: torch.device) -> _Outcomes:
+    found = {name: value.to(device) for name, value in vars(outcomes).items() if value is not None}
+    return replace(outcomes, **found)

@@ -140,7 +140,7 @@ class Sweep:
 
     def _group_size(self, n_prompts: int) -> int:
         """Prompts of a group: on the CPU the batch is shared out among its threads, each with a group of its own."""
-        shares = torch.get_num_threads() if self.model.device.type == "cpu" else 1
+        shares = torch.get_num_threads() if self.model.shareable else 1
         return max(1, min(self.batch_size, n_prompts) // shares)
 
     def _trial(self) -> Trial:
@@ -150,7 +150,7 @@ class Sweep:
     def _check_context(self) -> None:
         if not len(self.prompts):
             raise InputError("there are no prompts to sweep")
-        longest = max(len(prompt.context_ids) for prompt in self.prompts)
+        longest = self.prompts.longest
         limit = self.model.max_context
         if limit is not None and longest > limit:
             raise InputError(f"--context {longest} is longer than the {limit} tokens that {self.model.used} can read")

@@ -27,10 +27,11 @@ def side_by_side(model: Model, work: Callable[[Model, Group], Result], groups: S
     """Yield the result of ``work`` for every group, in their order.
 
     On the CPU as many groups run at a time as PyTorch has threads; each worker has modules of its own (hooks are set on
-    them) over the same weights. On other devices groups run one after another.
+    them) over the same weights. On other devices, and where the model is spread over several, groups run one after
+    another.
     """
     n_threads = torch.get_num_threads()
-    n_workers = min(n_threads, len(groups)) if model.device.type == "cpu" else 1
+    n_workers = min(n_threads, len(groups)) if model.shareable else 1
     if n_workers == 1:
         yield from (work(model, group) for group in groups)
         return

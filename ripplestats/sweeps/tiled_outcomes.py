@@ -73,13 +73,14 @@ def _sum_over_vocabulary(
     wide = widest(hidden.device)
     sums = _Sums(*(clean.logit.new_zeros(difference.shape[:2], dtype=wide) for _ in range(5)))
     total = clean.logit.new_zeros(difference.shape[1], dtype=wide)
-    at_once = max(1, _ROWS_AT_ONCE // difference.shape[1])
+    n_parts = -(-difference.shape[:2].numel() // _ROWS_AT_ONCE)
+    at_once = -(-len(difference) // n_parts)
     probabilities = clean.log_probs.exp()
     looked_up = {token // _TOKENS_AT_ONCE for token in torch.cat([clean.target, clean.top1]).tolist()}
     for start in range(0, probabilities.shape[-1], _TOKENS_AT_ONCE):
         tokens = slice(start, start + _TOKENS_AT_ONCE)
         total += probabilities[:, tokens].sum(-1)
-        change_of = unembed.change(hidden, tokens, at_once * difference.shape[1])
+        change_of = unembed.change(hidden, tokens)
         # Tokens outside, branches inside: a tile of the unembedding is read from memory once.
         for first in range(0, len(difference), at_once):
             rows = slice(first, first + at_once)

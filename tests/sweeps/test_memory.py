@@ -1,10 +1,12 @@
 """Where memory does not suffice a batch is halved, and nothing in the results tells."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
-from ripplestats.sweeps import runner
+from ripplestats.sweeps import memory, runner
 from ripplestats.sweeps.grid import make_grid
 from ripplestats.sweeps.memory import BATCH_ON_CPU, in_halves, usual_batch_size
 from ripplestats.sweeps.runner import Sweep
@@ -54,6 +56,20 @@ def test_other_errors_and_single_prompts_are_not_tried_again() -> None:
     assert sizes == []
 
 
-def test_the_usual_batch_on_the_cpu() -> None:
-    one = job()
-    assert usual_batch_size(one.model, one.grid) == BATCH_ON_CPU
+def test_the_usual_batch_on_the_cpu_is_what_the_memory_beyond_the_weights_allows(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    one, meminfo = job(), tmp_path / "meminfo"
+    monkeypatch.setattr(memory, "_MEMORY", meminfo)
+    assert memory.free_main_memory() == float("inf")
+    assert usual_batch_size(one.model, one.grid, 7) == BATCH_ON_CPU
+    fixed, of_prompt = memory._bytes_on_cpu(one.model, one.grid, 7)
+    for fitting in (1, 3, 8, 50):
+        kilobytes = (fixed + fitting * of_prompt) * 2 // 1024 + 1
+        meminfo.write_text(f"MemTotal: 9 kB\nMemAvailable:   {kilobytes} kB\n")
+        assert usual_batch_size(one.model, one.grid, 7) == min(fitting, BATCH_ON_CPU)
+    meminfo.write_text("MemAvailable: 1 kB\n")
+    assert usual_batch_size(one.model, one.grid, 7) == 1
+    meminfo.unlink()
+    long = 10**6
+    assert usual_batch_size(one.model, one.grid, long) == 1, "600 MB, however much is free"
