@@ -43,6 +43,14 @@ def break_test(
 
     Raises:
         InputError: the frame is not balanced, or has too few doses or documents.
+
+    Examples:
+        With the simulated ``frame`` of ``docs/examples/simulated_frame.py``:
+
+        >>> test = rs.break_test(frame, y="effect", x="dose", cluster="document")
+        >>> test.tidy()[["term", "estimate", "p_value"]].round(4)
+            term  estimate  p_value
+        0  break    0.0476   0.0005
     """
     import pandas as pd
 
@@ -64,7 +72,7 @@ def break_test(
     marks = dict(zip(curves.groups, estimate.tolist(), strict=True))
 
     def draw(ax: "Axes") -> None:
-        draw_curves(ax, curves.x, curves.pooled(), curves.groups, marks=marks, x_label=x, y_label=y)
+        draw_curves(ax, curves.x, curves.pooled(), curves.groups, marks=marks, mark_name="break", x_label=x, y_label=y)
 
     return FitResult(
         title=f"Break of {y} on {x}",

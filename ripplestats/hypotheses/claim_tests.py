@@ -8,7 +8,7 @@ import numpy as np
 from ripplestats.errors import InputError
 from ripplestats.fits.bootstrap import MINIMUM_DOCUMENTS, Resamples
 from ripplestats.fits.breakpoint import MINIMUM_DOSES
-from ripplestats.fits.contrasts import Contrast, contrast, contrast_of_doses, nearest_dose
+from ripplestats.fits.contrasts import document_values, nearest_dose
 from ripplestats.fits.core import SHARES, core_statistic
 from ripplestats.fits.curve_layout import ALL_LAYERS
 from ripplestats.fits.curves import DocumentCurves, Floats
@@ -25,8 +25,8 @@ from ripplestats.hypotheses.claims import (
     THRESHOLD,
     core_claim,
 )
-from ripplestats.hypotheses.one_sided import Flags, OneSided, above, below, weaker
-from ripplestats.hypotheses.rising_contrasts import core_contrasts, ratio_contrasts
+from ripplestats.hypotheses.one_sided import Flags, OneSided, weaker
+from ripplestats.hypotheses.rising_contrasts import core_contrasts, mean_contrasts, ratio_contrasts
 
 #: The doses over which the largest and random neurons are compared.
 SPECIFIC_DOSES = (0.0, 0.1)
@@ -38,21 +38,20 @@ MAIN = ("top", "median")
 
 @dataclass(frozen=True)
 class RunCurves:
-    """What the claims are tested on: curves by arm and replacement, the share of changed tokens, one set of resamples."""
+    """What the claims are tested on: curves by arm and replacement, the share of changed tokens, resamples and sign flips.
+
+    ``signs`` (flips × documents) are for means, ``resamples`` for breaks; each is the same for every test.
+    """
 
     effects: Mapping[tuple[str, str], DocumentCurves]
     changed: DocumentCurves | None
     resamples: Resamples
+    signs: Floats
 
     @property
     def main(self) -> DocumentCurves:
         """The curves that most claims are about: the largest activations, replaced by the median."""
         return self.effects[MAIN]
-
-    @property
-    def multiplicities(self) -> Floats:
-        """Samples × documents, the same for every test."""
-        return self.resamples.bootstrap
 
 
 @dataclass(frozen=True)
@@ -73,21 +72,23 @@ def insensitivity(run: RunCurves) -> Iterator[Evidence]:
     ends, plateau = end_weights(run.main), plateau_weights(run.main.x)
     if ends is None:
         return
-    found = contrast_of_doses(run.main, ends, run.multiplicities)
-    margin = CLAIMS[INSENSITIVITY].margin
-    test = weaker(above(found, -margin), below(found, margin))
-    yield _evidence(INSENSITIVITY, run.main, test, found.estimate, found.interval(CLAIMS[INSENSITIVITY].conf_level))
+    (difference, weights), pooled = document_values(run.main, ends), run.main.pooled()
+    claim = CLAIMS[INSENSITIVITY]
+    margins = (-claim.margin, claim.margin)
+    means = mean_contrasts(difference, weights, margins, run.signs)
+    test = weaker(means.above(margins[0]), means.below(margins[1]))
+    yield _evidence(claim.name, run.main, test, pooled @ ends, means.interval(claim.conf_level, margins))
     if plateau is None:
         return
     claim = CLAIMS[INSENSITIVITY_SHARE]
+    margins = (-claim.margin, claim.margin)
     defined = _plateau_is_positive(run, plateau, claim.conf_level)
-    ratios = ratio_contrasts(run.main, ends, plateau, claim.margin, run.multiplicities)
-    test = weaker(ratios.above(-claim.margin), ratios.below(claim.margin))
-    limits = ratios.interval(claim.conf_level, (-claim.margin, claim.margin))
-    pooled = run.main.pooled()
+    level, _ = document_values(run.main, plateau)
+    ratios = ratio_contrasts(difference, level, weights, margins, run.signs)
+    test = weaker(ratios.above(margins[0]), ratios.below(margins[1]))
     with np.errstate(divide="ignore", invalid="ignore"):
         estimate = pooled @ ends / (pooled @ plateau)
-    yield _evidence(claim.name, run.main, test, estimate, limits, defined)
+    yield _evidence(claim.name, run.main, test, estimate, ratios.interval(claim.conf_level, margins), defined)
 
 
 def threshold(run: RunCurves) -> Iterator[Evidence]:
@@ -98,7 +99,7 @@ def threshold(run: RunCurves) -> Iterator[Evidence]:
     terms = segmented_terms(curves, run.resamples, CLAIMS[THRESHOLD].conf_level, (_BREAK_INTERVAL,))
     breaks = terms[terms["term"] == "threshold"].set_index("group").loc[list(curves.groups)]
     estimate, low, high = (breaks[name].to_numpy(np.float64) for name in ("estimate", "conf_low", "conf_high"))
-    statistic, replicates = sup_f_replicates(curves, run.multiplicities)
+    statistic, replicates = sup_f_replicates(curves, run.resamples.bootstrap)
     as_large = (replicates >= statistic).sum(axis=0)
     test = OneSided(statistic, (1 + as_large) / (1 + len(replicates)), replicates)
     enough = np.full(len(curves.groups), curves.n_documents >= MINIMUM_DOCUMENTS)
@@ -114,7 +115,7 @@ def core_group(run: RunCurves) -> Iterator[Evidence]:
     for j, share in enumerate(SHARES, start=1):
         claim = CLAIMS[core_claim(share)]
         defined = _plateau_is_positive(run, plateau, claim.conf_level)
-        roots = core_contrasts(run.main, plateau, share, claim.margin, run.multiplicities)
+        roots = core_contrasts(run.main, plateau, share, claim.margin, run.signs)
         limits = roots.interval(claim.conf_level, (claim.margin,))
         yield _evidence(claim.name, run.main, roots.below(claim.margin), estimate[:, j], limits, defined)
 
@@ -124,9 +125,9 @@ def first_block(run: RunCurves) -> Iterator[Evidence]:
     for name, curves in ((FIRST_BLOCK, run.main), (FIRST_BLOCK_TOP1, run.changed)):
         levels = first_block_levels(run.main if curves is None else curves)
         if levels is not None and curves is None:
-            yield _not_recorded(name, "whether the first token changes was not recorded", len(run.multiplicities))
+            yield _not_recorded(name, "whether the first token changes was not recorded", len(run.signs))
         elif levels is not None:
-            yield _positive(name, contrast(levels[0] - levels[1], run.main.weights, (0,), run.multiplicities))
+            yield _positive(name, levels[0] - levels[1], run.main.weights, (0,), run.signs)
 
 
 def specificity(run: RunCurves) -> Iterator[Evidence]:
@@ -180,25 +181,26 @@ def _more(
     """Yield evidence for the claim that the mean effect of ``one`` over some doses is above that of ``other``."""
     levels = mean_effects(one, other, doses)
     if levels is not None:
-        yield _positive(name, contrast(levels[0] - levels[1], one.weights, one.groups, run.multiplicities))
+        yield _positive(name, levels[0] - levels[1], one.weights, one.groups, run.signs)
 
 
-def _positive(name: str, found: Contrast) -> Evidence:
+def _positive(name: str, values: Floats, weights: Floats, groups: tuple[Hashable, ...], signs: Floats) -> Evidence:
     claim = CLAIMS[name]
-    low, high = found.interval(claim.conf_level)
-    return Evidence(name, found.groups, above(found, claim.margin), found.estimate, low, high)
+    means = mean_contrasts(values, weights, (claim.margin,), signs)
+    limits = means.interval(claim.conf_level, (claim.margin,))
+    return Evidence(name, groups, means.above(claim.margin), weights @ values / weights.sum(), *limits)
 
 
-def _not_recorded(name: str, reason: str, n_samples: int) -> Evidence:
+def _not_recorded(name: str, reason: str, n_flips: int) -> Evidence:
     nothing = np.full(1, np.nan)
-    test = OneSided(nothing, nothing, np.full((n_samples, 1), np.nan))
+    test = OneSided(nothing, nothing, np.full((n_flips, 1), np.nan))
     return Evidence(name, (0,), test, nothing, nothing, nothing, reason)
 
 
 def _plateau_is_positive(run: RunCurves, plateau: Floats, conf_level: float) -> Flags:
     """Tell the groups whose plateau's interval lies above zero: in the others there is nothing to have a share of."""
-    low, _ = contrast_of_doses(run.main, plateau, run.multiplicities).interval(conf_level)
-    positive: Flags = low > 0
+    means = mean_contrasts(*document_values(run.main, plateau), (0.0,), run.signs)
+    positive: Flags = means.above(0.0).p_value <= (1 - conf_level) / 2
     return positive
 
 

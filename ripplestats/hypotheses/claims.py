@@ -43,7 +43,7 @@ def core_claim(share: float) -> str:
 #: Begins, behind the null, the reason why a claim could not be tested on what was recorded.
 UNDEFINED = " (undefined: "
 _NATS = "change in log-probability, nats"
-_BOOTSTRAP_T = "one-sided, bootstrap-t over documents"
+_SIGN_FLIPS = "one-sided, sign flips of documents' scores"
 INSENSITIVITY = "1 insensitivity"
 INSENSITIVITY_SHARE = "1 insensitivity, margin 20 % of the plateau"
 THRESHOLD = "2 threshold"
@@ -57,7 +57,7 @@ CLAIMS: Mapping[str, Claim] = {
             INSENSITIVITY,
             f"effect at 90 % minus effect at 10 % ({_NATS})",
             "the effects at 10 % and 90 % differ by 0.05 nats or more",
-            "two one-sided tests, bootstrap-t over documents",
+            "two one-sided tests, sign flips of documents' scores",
             0.05,
             within_margin,
             conf_level=0.90,
@@ -66,7 +66,7 @@ CLAIMS: Mapping[str, Claim] = {
             INSENSITIVITY_SHARE,
             "effect at 90 % minus effect at 10 %, as a share of the plateau",
             "the effects at 10 % and 90 % differ by 20 % of the plateau or more",
-            "two one-sided tests of difference ± 0.2 plateau, bootstrap-t over documents",
+            "two one-sided tests of difference ± 0.2 plateau, sign flips of documents' scores",
             0.20,
             within_margin,
             conf_level=0.90,
@@ -85,7 +85,7 @@ CLAIMS: Mapping[str, Claim] = {
                 core_claim(share),
                 f"core fraction at {share} of the plateau (share of neurons)",
                 "the core fraction is 2 % or more",
-                f"effect at 2 % minus {share} plateau, {_BOOTSTRAP_T}",
+                f"effect at 2 % minus {share} plateau, {_SIGN_FLIPS}",
                 0.02,
                 below_limit,
             )
@@ -95,7 +95,7 @@ CLAIMS: Mapping[str, Claim] = {
             FIRST_BLOCK,
             f"plateau of block 0 minus mean plateau of the others ({_NATS})",
             "replacing neurons of block 0 costs no more than in the other blocks",
-            _BOOTSTRAP_T,
+            _SIGN_FLIPS,
             0.0,
             above_limit,
         ),
@@ -103,7 +103,7 @@ CLAIMS: Mapping[str, Claim] = {
             FIRST_BLOCK_TOP1,
             "share of prompts whose first token changes, block 0 minus mean of the others, over 10 to 90 %",
             "the first token changes no more often than in the other blocks",
-            _BOOTSTRAP_T,
+            _SIGN_FLIPS,
             0.0,
             above_limit,
         ),
@@ -111,7 +111,7 @@ CLAIMS: Mapping[str, Claim] = {
             SPECIFICITY,
             f"mean effect up to 10 % of neurons, largest minus random ({_NATS})",
             "the most active neurons matter no more than as many random ones",
-            _BOOTSTRAP_T,
+            _SIGN_FLIPS,
             0.0,
             above_limit,
         ),
@@ -120,7 +120,7 @@ CLAIMS: Mapping[str, Claim] = {
                 f"6 median against {other}",
                 f"plateau with {other} minus plateau with the median, same neurons ({_NATS})",
                 f"the median upsets the prediction no less than the {other}",
-                _BOOTSTRAP_T,
+                _SIGN_FLIPS,
                 0.0,
                 above_limit,
             )

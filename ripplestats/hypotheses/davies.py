@@ -14,6 +14,7 @@ from scipy import special, stats
 from ripplestats.errors import InputError
 from ripplestats.fits.curves import Floats, check_columns
 from ripplestats.fits.result import TERMS, FitResult
+from ripplestats.rendering.charts import PALETTE, legend_above
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,6 +68,15 @@ def davies_test(
 
     Raises:
         InputError: a column is missing or not finite, or an argument is not allowed.
+
+    Examples:
+        With the simulated ``frame`` of ``docs/examples/simulated_frame.py``:
+
+        >>> means = frame.groupby("dose", as_index=False)["effect"].mean()
+        >>> test = rs.davies_test(means, y="effect", x="dose")
+        >>> test.tidy()[["term", "estimate", "statistic", "p_value"]].round(3)
+            term  estimate  statistic  p_value
+        0  break     0.082     -9.704      0.0
     """
     import pandas as pd
 
@@ -88,13 +98,14 @@ def davies_test(
         terms.insert(0, by, [group for group, _ in parts])
 
     def draw(ax: "Axes") -> None:
-        for (group, part), best in zip(parts, terms["estimate"], strict=True):
-            points = ax.plot(part[x], part[y], ".", label=str(group))
+        for number, ((group, part), best) in enumerate(zip(parts, terms["estimate"], strict=True)):
+            colour = PALETTE[number % len(PALETTE)]
+            ax.plot(part[x], part[y], ".", color=colour, markersize=2, alpha=0.5, label=str(group))
             if np.isfinite(best):
-                ax.axvline(best, color=points[0].get_color(), linestyle=":")
+                ax.axvline(best, color=colour, linewidth=0.8, linestyle="--")
         ax.set(xlabel=x, ylabel=y)
         if by:
-            ax.legend()
+            legend_above(ax)
 
     return FitResult(
         title=f"Davies' test of a break of {y} on {x}",

@@ -5,12 +5,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ripplestats.errors import InputError
-from ripplestats.fits.bootstrap import check_bootstrap, resample_documents
-from ripplestats.fits.contrasts import contrast_of_doses, nearest_dose
+from ripplestats.fits.bootstrap import check_bootstrap
+from ripplestats.fits.contrasts import contrast_of_doses, document_values, nearest_dose
 from ripplestats.fits.curves import document_curves
 from ripplestats.fits.result import TERMS, FitResult
 from ripplestats.hypotheses.decisions import within_margin
-from ripplestats.rendering.charts import draw_curves
+from ripplestats.hypotheses.one_sided import weaker
+from ripplestats.hypotheses.rising_contrasts import mean_contrasts
+from ripplestats.hypotheses.sign_flips import flip_signs
+from ripplestats.rendering.charts import draw_terms
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +41,7 @@ def equivalence(
         at: the two doses; the nearest of the grid are used, at most a tenth away.
         margin: in units of y.
         alpha: size of each one-sided test; the interval is the 1 − 2·alpha one.
-        n_boot, seed: of the bootstrap over documents, from which tests and intervals are (bootstrap-t).
+        n_boot, seed: of the sign flips of documents' scores, from which tests and intervals are.
 
     Returns:
         The term ``difference`` (second dose minus first) for each group. ``statistic`` and ``p_value`` are those of
@@ -46,6 +49,14 @@ def equivalence(
 
     Raises:
         InputError: the grid has no dose near one of ``at``, or an argument is not allowed.
+
+    Examples:
+        With the simulated ``frame`` of ``docs/examples/simulated_frame.py``:
+
+        >>> test = rs.equivalence(frame, y="effect", x="dose", cluster="document", at=(0.1, 0.9), margin=0.05)
+        >>> test.tidy()[["term", "estimate", "conf_low", "conf_high", "note"]].round(3)
+                 term  estimate  conf_low  conf_high       note
+        0  difference     0.009    -0.007      0.024  supported
     """
     import pandas as pd
 
@@ -56,18 +67,19 @@ def equivalence(
     weights = nearest_dose(curves.x, at[1]) - nearest_dose(curves.x, at[0])
     if not np.isfinite(weights).all():
         raise InputError(f"at={at}: the doses of column {x!r} have none within a tenth of one of these")
-    resamples = resample_documents(curves.n_documents, n_boot, np.random.default_rng(seed))
-    found = contrast_of_doses(curves, weights, resamples.bootstrap)
-    statistic, p_value = found.two_one_sided_tests(margin)
-    low, high = found.interval(1 - 2 * alpha)
+    found = contrast_of_doses(curves, weights)
+    signs = flip_signs(curves.n_documents, n_boot, np.random.default_rng(seed))
+    means = mean_contrasts(*document_values(curves, weights), (-margin, margin), signs)
+    test = weaker(means.above(-margin), means.below(margin))
+    low, high = means.interval(1 - 2 * alpha, (-margin, margin))
     decisions = [within_margin(*limits, margin) for limits in zip(low, high, strict=True)]
-    columns = ("difference", found.estimate, found.std_error, statistic, p_value, low, high, decisions)
+    columns = ("difference", found.estimate, found.std_error, test.statistic, test.p_value, low, high, decisions)
     terms = pd.DataFrame(dict(zip(TERMS, columns, strict=True)))
     if by:
         terms.insert(0, by, list(curves.groups))
 
     def draw(ax: "Axes") -> None:
-        draw_curves(ax, curves.x, curves.pooled(), curves.groups, marks={}, x_label=x, y_label=y)
+        draw_terms(ax, terms, x_label=f"difference in {y}", margin=margin)
 
     return FitResult(
         title=f"Equivalence of {y} at {at[0]:g} and {at[1]:g} of {x}, margin {margin:g}",
@@ -76,8 +88,8 @@ def equivalence(
         n_prompts=curves.n_prompts,
         n_documents=curves.n_documents,
         notes=(
-            f"Two one-sided tests and {1 - 2 * alpha:.0%} intervals by bootstrap-t, {n_boot} resamples of documents "
-            f"(seed {seed}). A note is the decision.",
+            f"Two one-sided tests and {1 - 2 * alpha:.0%} intervals by {n_boot} sign flips of documents' "
+            f"skewness-corrected scores (seed {seed}). A note is the decision.",
             *curves.notes,
         ),
         draw=draw,

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ripplestats.fits.contrasts import Contrast
 from ripplestats.fits.curves import Floats
 
 Flags = NDArray[np.bool_]
@@ -30,16 +29,6 @@ class OneSided:
         return OneSided(statistic, p_value, self.replicates)
 
 
-def above(found: Contrast, value: float) -> OneSided:
-    """Test the claim that a contrast with replicates lies above ``value``."""
-    return OneSided(*found.greater_than(value), _replicates(found))
-
-
-def below(found: Contrast, value: float) -> OneSided:
-    """Test the claim that a contrast with replicates lies below ``value``."""
-    return OneSided(*found.less_than(value), -_replicates(found))
-
-
 def weaker(one: OneSided, other: OneSided) -> OneSided:
     """Return of each group the test with the larger p-value: for a claim that needs both to reject."""
     # Equal p-values of replicates: the smaller statistic is the weaker.
@@ -50,7 +39,3 @@ def weaker(one: OneSided, other: OneSided) -> OneSided:
         np.where(first, one.p_value, other.p_value),
         np.where(first, one.replicates, other.replicates),
     )
-
-
-def _replicates(found: Contrast) -> Floats:
-    return np.full((1, len(found.groups)), np.nan) if found.replicates is None else found.replicates

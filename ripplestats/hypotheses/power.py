@@ -1,6 +1,6 @@
 """The power of the claims' tests: how many documents until a claim that is true is called *supported*.
 
-Claims on means are planned by t tests, of which the bootstrap-t tests of the analysis are the large-sample equal;
+Claims on means are planned by t tests, of which the sign-flip tests of the analysis are the large-sample equal;
 threshold and core group by drawing studies from the pilot and testing each as ``claims`` does.
 """
 
@@ -26,21 +26,22 @@ from ripplestats.fits.planning.design import (
 from ripplestats.fits.planning.goals import Goal, exact_rows, simulated_rows
 from ripplestats.fits.planning.pilot import Achieved, Pilot, estimator, pilot_of
 from ripplestats.fits.planning.variance_components import VarianceComponents, variance_components
-from ripplestats.fits.run_estimates import MAIN_METRIC
+from ripplestats.fits.run_estimates import MAIN_METRICS, main_metric, recorded_in
 from ripplestats.fits.saturation import plateau_weights
 from ripplestats.hypotheses import claim_tests
 from ripplestats.hypotheses.claim_tests import SPECIFIC_DOSES, Evidence, RunCurves
 from ripplestats.hypotheses.claims import CLAIMS, FIRST_BLOCK, INSENSITIVITY, SPECIFICITY, THRESHOLD, core_claim
 from ripplestats.hypotheses.decisions import within_margin
 from ripplestats.hypotheses.run_claims import ALPHA
+from ripplestats.hypotheses.sign_flips import flip_signs
 
 if TYPE_CHECKING:
     import pandas as pd
 
 #: More documents than this take minutes to simulate.
 MOST_SIMULATED = 4096
-#: What a plan reads of a pilot's effects.
-COLUMNS = ("prompt_id", "document_id", "arm", "replacement", "site", "layer", "effective_rate", MAIN_METRIC)
+#: What a plan reads of a pilot's effects, beside the outcome that it is about.
+COLUMNS = ("prompt_id", "document_id", "arm", "replacement", "site", "layer", "effective_rate")
 MEANS = (INSENSITIVITY, FIRST_BLOCK, SPECIFICITY)
 _TESTS: Mapping[str, Callable[[RunCurves], Iterator[Evidence]]] = {
     THRESHOLD: claim_tests.threshold,
@@ -64,7 +65,8 @@ def plan_claim(
     """Say how many documents support a claim (over all blocks but the first) with a given power, from a pilot.
 
     Args:
-        effects: of the pilot run; the arm ``top`` with the median, and for claim 5 the arm ``random``.
+        effects: of the pilot run; the arm ``top`` with the median, and for claim 5 the arm ``random``. Where they hold no
+            log-probability they are changes of the logit, and the claim's limit is the same number of logits.
         claim: its name, one of ``CLAIMS``: 1, 2, 3, 4 (effect) or 5.
         power: probability that the claim is called *supported*, if the truth is what the pilot shows.
         per_document: numbers of prompts of a document to plan for.
@@ -74,6 +76,17 @@ def plan_claim(
 
     Raises:
         InputError: the pilot does not allow the claim, or an argument is not allowed.
+
+    Examples:
+        With the simulated ``effects`` of ``docs/examples/simulated_effects.py``:
+
+        >>> plan = rs.plan_claim(effects, "5 specificity", power=0.9)
+        >>> plan.tidy()[["prompts_per_document", "documents", "documents_cautious"]].astype(int)
+           prompts_per_document  documents  documents_cautious
+        0                     1          4                   6
+        1                     2          4                   6
+        2                     4          4                   6
+        3                     8          4                   6
     """
     if claim in MEANS:
         pilot, components = claim_components(effects, claim)
@@ -154,13 +167,14 @@ def simulated_power(pilot: Pilot, claim: str, n_studies: int, n_boot: int, seed:
 
     def achieved(n_documents: int, per_document: int) -> tuple[float, float]:
         rng = np.random.default_rng([seed, n_documents, per_document])
-        # The studies are independent, so that they may share the resampling counts; BCa limits are not looked at.
+        # The studies are independent, so that they may share counts and signs.
         counts = rng.multinomial(n_documents, np.full(n_documents, 1 / n_documents), size=n_boot).astype(np.float64)
-        resamples = Resamples(counts, 1.0 - np.eye(2, n_documents))
+        resamples = Resamples(counts)
+        signs = flip_signs(n_documents, n_boot, rng)
         supported = 0
         for _ in range(n_studies):
             study = pilot.study(n_documents, per_document, rng)
-            run = RunCurves({("top", "median"): study}, study, resamples)
+            run = RunCurves({("top", "median"): study}, study, resamples, signs)
             supported += any(_supports(found) for found in _TESTS[claim](run) if found.claim == claim)
         power = supported / n_studies
         return power, float(np.sqrt(max(power * (1 - power), 1 / n_studies) / n_studies))
@@ -210,7 +224,7 @@ def _contrast(pilot: Pilot, weights: Floats | None) -> Floats:
 
 def _pilot(effects: "pd.DataFrame", arm: str, replacement: str, *, first_block: bool = False) -> Pilot:
     rows = cell_rows(effects, arm, replacement, first_block=first_block)
-    return pilot_of(rows, y=MAIN_METRIC, x="effective_rate", cluster="document_id")
+    return pilot_of(rows, y=main_metric(recorded_in(rows, MAIN_METRICS)), x="effective_rate", cluster="document_id")
 
 
 def cell_rows(effects: "pd.DataFrame", arm: str, replacement: str, *, first_block: bool = False) -> "pd.DataFrame":

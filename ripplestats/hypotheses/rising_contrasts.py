@@ -1,7 +1,7 @@
-"""Tests and intervals for a root of linear contrasts, by bootstrap-t: the core fraction, and a ratio to the plateau.
+"""Tests and intervals for a root of linear contrasts, by sign flips: a mean, a ratio, the core fraction.
 
-The quantity θ is where a contrast that rises with it is zero: curve(θ) − q·plateau, or θ·plateau − difference (Fieller
-1954). At each trial θ the contrast is tested, and the interval is the hull of what is not rejected. Because contrasts
+The quantity θ is where a contrast that rises with it is zero: θ − mean, θ·plateau − difference (Fieller 1954), or
+curve(θ) − q·plateau. At each trial θ the contrast is tested, and the interval is the hull of what is not rejected. Because contrasts
 rise, a test that finds the contrast at a claim's limit above zero rejects every θ beyond the limit as well. So the interval
 lies on one side of the limit exactly where the test at the limit says so at half of what the interval leaves out.
 """
@@ -10,24 +10,29 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ripplestats.fits.contrasts import Contrast, contrast
+from ripplestats.fits.contrasts import contrast
 from ripplestats.fits.curves import DocumentCurves, Floats
-from ripplestats.hypotheses.one_sided import OneSided, Places, above, below
+from ripplestats.hypotheses.one_sided import OneSided, Places
+from ripplestats.hypotheses.sign_flips import SignFlips, sign_flips
 
-#: Trial doses in each interval of the grid, and trial ratios.
+#: Trial doses in each interval of the grid, and trial means or ratios around the estimate.
 _TRIALS_BETWEEN = 3
-_TRIAL_RATIOS = 41
+_TRIALS_AROUND = 61
 
 
 @dataclass(frozen=True)
 class RisingContrasts:
-    """Contrasts at trial points (groups × trials, rising); ``found`` holds them one after another."""
+    """Contrasts at trial points (groups × trials, rising); ``found`` holds them one after another.
+
+    ``whole`` says that the root cannot lie beyond the points.
+    """
 
     points: Floats
-    found: Contrast
+    found: SignFlips
+    whole: bool = False
 
     def interval(self, conf_level: float, limits: tuple[float, ...]) -> tuple[Floats, Floats]:
-        """Return the limits of the root, the first or last trial point where the interval is open.
+        """Return the limits of the root; infinite where the interval is open, or the first or last of ``whole`` points.
 
         Args:
             conf_level: of the interval.
@@ -35,10 +40,7 @@ class RisingContrasts:
         """
         shape = self.points.shape
         # In units of the contrast, which is linear between neighbouring trials where its statistic is not.
-        lower, upper = self.found.critical_values((1 - conf_level) / 2)
-        error = np.where(self.found.std_error > 0, self.found.std_error, np.nan)
-        above_zero = (self.found.estimate - upper * error).reshape(shape)
-        below_zero = (lower * error - self.found.estimate).reshape(shape)
+        above_zero, below_zero = (one.reshape(shape) for one in self.found.beyond((1 - conf_level) / 2))
         unknown = np.isnan(above_zero).any(axis=1)
         for limit in limits:
             at = self._places(limit)[:, None]
@@ -47,15 +49,18 @@ class RisingContrasts:
             above_zero, below_zero = np.where(too_high, np.inf, above_zero), np.where(too_low, np.inf, below_zero)
         low = _first_kept(self.points, below_zero)
         high = -_first_kept(-self.points[:, ::-1], above_zero[:, ::-1])
+        if not self.whole:
+            low = np.where(low <= self.points[:, 0], -np.inf, low)
+            high = np.where(high >= self.points[:, -1], np.inf, high)
         return np.where(unknown, np.nan, low), np.where(unknown, np.nan, high)
 
     def below(self, limit: float) -> OneSided:
         """Test the null that the root is at or above ``limit``, a trial point."""
-        return above(self.found, 0.0).take(self._flat(limit))
+        return self.found.above_zero().take(self._flat(limit))
 
     def above(self, limit: float) -> OneSided:
         """Test the null that the root is at or below ``limit``, a trial point."""
-        return below(self.found, 0.0).take(self._flat(limit))
+        return self.found.below_zero().take(self._flat(limit))
 
     def _places(self, limit: float) -> Places:
         places: Places = np.minimum((self.points < limit).sum(axis=1), self.points.shape[1] - 1)
@@ -67,7 +72,7 @@ class RisingContrasts:
 
 
 def core_contrasts(
-    curves: DocumentCurves, plateau: Floats, share: float, limit: float, multiplicities: Floats
+    curves: DocumentCurves, plateau: Floats, share: float, limit: float, signs: Floats
 ) -> RisingContrasts:
     """Return curve(dose) − share · plateau at trial doses from zero on, for each group.
 
@@ -76,7 +81,7 @@ def core_contrasts(
         plateau: weights of the doses in the plateau.
         share: of the plateau.
         limit: a dose that has to be one of the trials.
-        multiplicities: samples × documents.
+        signs: flips × documents.
     """
     knots = np.unique(np.append(0.0, curves.x))
     inner = knots[:-1, None] + np.diff(knots)[:, None] * np.arange(_TRIALS_BETWEEN) / _TRIALS_BETWEEN
@@ -86,34 +91,37 @@ def core_contrasts(
     at = np.stack([np.interp(doses, from_zero, unit) for unit in units.T])
     contrasts = at - share * plateau[:, None]
     points, values = np.tile(doses, (len(curves.groups), 1)), curves.values @ contrasts
-    return _rising(*_with_root(points, values, curves.pooled() @ contrasts), curves, multiplicities)
+    points, values = _with_root(points, values, curves.pooled() @ contrasts)
+    return RisingContrasts(points, _tests(values, curves.weights, signs), whole=True)
 
 
 def ratio_contrasts(
-    curves: DocumentCurves, numerator: Floats, denominator: Floats, limit: float, multiplicities: Floats
+    top: Floats, bottom: Floats, weights: Floats, limits: tuple[float, ...], signs: Floats
 ) -> RisingContrasts:
-    """Return ratio · denominator − numerator at trial ratios around the estimate and at ± ``limit``, for each group.
+    """Return ratio · bottom − top at trial ratios around the estimate and at ``limits``, for each group.
 
     Args:
-        curves: documents' mean curves.
-        numerator, denominator: weights of the doses in the two contrasts; the denominator is positive.
-        limit: a ratio that has to be one of the trials, with its negative.
-        multiplicities: samples × documents.
+        top, bottom: of the documents, documents × groups; the mean of ``bottom`` is positive.
+        weights: prompts of each document.
+        limits: ratios that have to be among the trials.
+        signs: flips × documents.
     """
-    top, bottom = curves.values @ numerator, curves.values @ denominator
-    pooled = curves.pooled()
-    level = pooled @ denominator
-    ratio = pooled @ numerator / level
-    error = contrast(top - ratio * bottom, curves.weights, curves.groups).std_error / np.abs(level)
+    level = weights @ bottom / weights.sum()
+    ratio = weights @ top / weights.sum() / level
+    error = contrast(top - ratio * bottom, weights, tuple(range(len(ratio)))).std_error / np.abs(level)
     # Dense near the estimate, and far beyond any interval that ends.
-    around = ratio[:, None] + error[:, None] * np.sinh(np.linspace(-6, 6, _TRIAL_RATIOS))
-    points = np.sort(np.column_stack([around, np.full((len(ratio), 2), [-limit, limit])]), axis=1)
-    return _rising(points, points * bottom[..., None] - top[..., None], curves, multiplicities)
+    around = ratio[:, None] + error[:, None] * np.sinh(np.linspace(-6, 6, _TRIALS_AROUND))
+    points = np.sort(np.column_stack([around, np.full((len(ratio), len(limits)), limits)]), axis=1)
+    return RisingContrasts(points, _tests(points * bottom[..., None] - top[..., None], weights, signs))
 
 
-def _rising(points: Floats, values: Floats, curves: DocumentCurves, multiplicities: Floats) -> RisingContrasts:
-    flat = values.reshape(len(values), -1)
-    return RisingContrasts(points, contrast(flat, curves.weights, tuple(range(flat.shape[1])), multiplicities))
+def mean_contrasts(values: Floats, weights: Floats, limits: tuple[float, ...], signs: Floats) -> RisingContrasts:
+    """Return trial means − values, documents × groups: ``ratio_contrasts`` with nothing to divide by."""
+    return ratio_contrasts(values, np.ones_like(values), weights, limits, signs)
+
+
+def _tests(values: Floats, weights: Floats, signs: Floats) -> SignFlips:
+    return sign_flips(values.reshape(len(values), -1), weights, signs)
 
 
 def _with_root(points: Floats, values: Floats, estimate: Floats) -> tuple[Floats, Floats]:

@@ -16,6 +16,7 @@ from ripplestats.hypotheses.claim_tests import MAIN, Evidence, RunCurves
 from ripplestats.hypotheses.claims import CLAIMS, THRESHOLD, UNDEFINED
 from ripplestats.hypotheses.multiplicity import adjusted_p_values, max_t_step_down, min_p_step_down
 from ripplestats.hypotheses.sensitivity import sensitivity_rows
+from ripplestats.hypotheses.sign_flips import flip_signs
 from ripplestats.store.schema import CLAIM_COLUMNS
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def claims(
 
     Args:
         run_or_frame: a run, its effects, or the curves of its cells by layer.
-        n_boot, seed: of the bootstrap over documents; all tests share the same samples.
+        n_boot, seed: samples of documents for the break, and as many sign flips for means; all tests share the same.
         adjustment: of p-values over the layers of a claim: step-down by the samples (``max-t``; for the break test, whose
             statistics differ in distribution, ``min-p``), ``holm``, ``bh`` (Benjamini–Hochberg), or ``none``.
 
@@ -59,6 +60,16 @@ def claims(
 
     Raises:
         InputError: an argument is not allowed, or the effects are not balanced.
+
+    Examples:
+        With the simulated ``effects`` of ``docs/examples/simulated_effects.py``:
+
+        >>> table = rs.claims(effects, n_boot=200)
+        >>> table.loc[table["layer"] == "all", ["claim", "estimate", "decision"]].head(3).round(3)
+                                                  claim  estimate   decision
+        0                               1 insensitivity    -0.001  supported
+        5   1 insensitivity, margin 20 % of the plateau    -0.002  supported
+        10                                  2 threshold     0.030  supported
     """
     check_bootstrap(n_boot, seed)
     if adjustment not in ADJUSTMENTS:
@@ -82,8 +93,9 @@ def run_curves(curves: Mapping[Cell, DocumentCurves], n_boot: int, seed: int) ->
     }
     if MAIN not in effects:
         return None
-    resamples = resample_documents(effects[MAIN].n_documents, n_boot, np.random.default_rng(seed))
-    return RunCurves(effects, curves.get(Cell(*MAIN, site, "top1_changed")), resamples)
+    n_documents, rng = effects[MAIN].n_documents, np.random.default_rng(seed)
+    resamples, signs = resample_documents(n_documents, n_boot, rng), flip_signs(n_documents, n_boot, rng)
+    return RunCurves(effects, curves.get(Cell(*MAIN, site, "top1_changed")), resamples, signs)
 
 
 def _rows(found: Evidence, adjustment: str, unit: str) -> Iterator[dict[str, object]]:

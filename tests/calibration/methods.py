@@ -103,7 +103,7 @@ def draw_study(scenario: Scenario, n_sets: int, n_boot: int, rng: np.random.Gene
 
 def with_fewer_resamples(study: Study, n_boot: int) -> Study:
     """Return the study with the first of its resamples: isotonic fits take longer than all the rest."""
-    return replace(study, resamples=Resamples(study.resamples.bootstrap[:n_boot], study.resamples.jackknife))
+    return replace(study, resamples=Resamples(study.resamples.bootstrap[:n_boot]))
 
 
 def _population_threshold(

@@ -1,7 +1,8 @@
 """Data sets on the boundary of each null hypothesis, and the p-values of its tests.
 
-A null is one function: (documents, sets, resamples, rng) → p-values by test. Tests that take ``multiplicities`` resample
-documents. Differences between conditions have a skew, which is where a t test loses its size: each sign is tried.
+A null is one function: (documents, sets, resamples or sign flips, rng) → p-values by test: the one that is used, and on
+means the t test and bootstrap-t beside it. Differences between conditions have a skew, which is where a t test loses its
+size: each sign is tried.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,7 +17,8 @@ from ripplestats.fits.curves import Floats
 from ripplestats.fits.saturation import plateau_weights
 from ripplestats.hypotheses.breaks import sup_f_replicates
 from ripplestats.hypotheses.one_sided import weaker
-from ripplestats.hypotheses.rising_contrasts import core_contrasts, ratio_contrasts
+from ripplestats.hypotheses.rising_contrasts import RisingContrasts, core_contrasts, mean_contrasts, ratio_contrasts
+from ripplestats.hypotheses.sign_flips import flip_signs
 from tests.calibration.simulate import Scenario, doses, plateau_of_grid, population_curve, simulate, truths
 
 PValues = Mapping[str, Floats]
@@ -46,7 +48,11 @@ def insensitivity(sign: int, n: int, n_sets: int, n_boot: int, rng: np.random.Ge
     ends = _ends()
     rise = optimize.brentq(lambda slope: _mean(slope) @ ends - sign * MARGIN, -2, 2)
     curves = simulate(_sloping(rise, n), n_sets, rng)
-    return _tests(curves.values @ ends, curves.weights, n_boot, rng, lambda one: one.two_one_sided_tests(MARGIN)[1])
+    values, weights = curves.values @ ends, curves.weights
+    return {
+        **_by_t(values, weights, n_boot, rng, lambda one: one.two_one_sided_tests(MARGIN)[1]),
+        "sign flips": _within(mean_contrasts(values, weights, (-MARGIN, MARGIN), flip_signs(n, n_boot, rng)), MARGIN),
+    }
 
 
 def insensitivity_share(sign: int, n: int, n_sets: int, n_boot: int, rng: np.random.Generator) -> PValues:
@@ -54,17 +60,16 @@ def insensitivity_share(sign: int, n: int, n_sets: int, n_boot: int, rng: np.ran
     ends, plateau = _ends(), plateau_of_grid()
     rise = optimize.brentq(lambda slope: _mean(slope) @ (ends - sign * SHARE_LIMIT * plateau), -1, 1)
     curves = simulate(_sloping(rise, n), n_sets, rng)
-    ratios = ratio_contrasts(curves, ends, plateau, SHARE_LIMIT, resample_documents(n, n_boot, rng).bootstrap)
-    return {"bootstrap-t": weaker(ratios.above(-SHARE_LIMIT), ratios.below(SHARE_LIMIT)).p_value}
+    both, limits = (curves.values @ ends, curves.values @ plateau), (-SHARE_LIMIT, SHARE_LIMIT)
+    ratios = ratio_contrasts(*both, curves.weights, limits, flip_signs(n, n_boot, rng))
+    return {"sign flips": _within(ratios, SHARE_LIMIT)}
 
 
 def core(share: float, n: int, n_sets: int, n_boot: int, rng: np.random.Generator) -> PValues:
     """The core fraction is exactly 2 %."""
     curves = simulate(Scenario(n_documents=n, break_mean=_break_with_core(share)), n_sets, rng)
-    counts = resample_documents(n, n_boot, rng).bootstrap
-    return {
-        "bootstrap-t": core_contrasts(curves, plateau_of_grid(), share, CORE_LIMIT, counts).below(CORE_LIMIT).p_value
-    }
+    roots = core_contrasts(curves, plateau_of_grid(), share, CORE_LIMIT, flip_signs(n, n_boot, rng))
+    return {"sign flips": roots.below(CORE_LIMIT).p_value}
 
 
 def no_more(
@@ -75,7 +80,7 @@ def no_more(
     one, other = (
         simulate(Scenario(n_documents=n, noise=1.0, level_spread=spread), n_sets, rng) for spread in (_MUCH, _LITTLE)
     )
-    return _tests(sign * ((one.values - other.values) @ weights), one.weights, n_boot, rng, _greater)
+    return _more(sign * ((one.values - other.values) @ weights), one.weights, n_boot, rng)
 
 
 def first_block_top1(n: int, n_sets: int, n_boot: int, rng: np.random.Generator) -> PValues:
@@ -84,10 +89,20 @@ def first_block_top1(n: int, n_sets: int, n_boot: int, rng: np.random.Generator)
     chance = rng.beta(0.6, 4.4, (n, n_sets))
     first = rng.binomial(prompts[:, None].astype(int), chance) / prompts[:, None]
     others = rng.binomial(29 * prompts[:, None].astype(int), rng.beta(3, 22, (n, n_sets))) / (29 * prompts[:, None])
-    return _tests(first - others, prompts, n_boot, rng, _greater)
+    return _more(first - others, prompts, n_boot, rng)
 
 
-def _tests(
+def _more(values: Floats, weights: Floats, n_boot: int, rng: np.random.Generator) -> PValues:
+    by_t = _by_t(values, weights, n_boot, rng, lambda one: one.greater_than(0.0)[1])
+    means = mean_contrasts(values, weights, (0.0,), flip_signs(len(weights), n_boot, rng))
+    return {**by_t, "sign flips": means.above(0.0).p_value}
+
+
+def _within(means: RisingContrasts, margin: float) -> Floats:
+    return weaker(means.above(-margin), means.below(margin)).p_value
+
+
+def _by_t(
     values: Floats, weights: Floats, n_boot: int, rng: np.random.Generator, test: Callable[[Contrast], Floats]
 ) -> PValues:
     counts = resample_documents(len(weights), n_boot, rng).bootstrap
@@ -96,10 +111,6 @@ def _tests(
         "t": test(contrast(values, weights, groups)),
         "bootstrap-t": test(contrast(values, weights, groups, counts)),
     }
-
-
-def _greater(found: Contrast) -> Floats:
-    return found.greater_than(0.0)[1]
 
 
 def _ends() -> Floats:

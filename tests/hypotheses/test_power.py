@@ -9,7 +9,7 @@ import pytest
 
 from ripplestats.errors import InputError
 from ripplestats.fits.bootstrap import resample_documents
-from ripplestats.fits.contrasts import contrast, nearest_dose
+from ripplestats.fits.contrasts import nearest_dose
 from ripplestats.fits.planning.pilot import Pilot
 from ripplestats.fits.planning.variance_components import VarianceComponents
 from ripplestats.fits.saturation import plateau_weights
@@ -17,6 +17,8 @@ from ripplestats.hypotheses import claim_tests
 from ripplestats.hypotheses.claim_tests import RunCurves
 from ripplestats.hypotheses.claims import CLAIMS, FIRST_BLOCK, INSENSITIVITY, SPECIFICITY, THRESHOLD, core_claim
 from ripplestats.hypotheses.power import claim_components, plan_claim, plan_mean_claim, simulated_power
+from ripplestats.hypotheses.rising_contrasts import mean_contrasts
+from ripplestats.hypotheses.sign_flips import flip_signs
 from tests.fits.frames import DOSES, two_phase
 from tests.store.synthetic_run import synthetic_effects
 
@@ -65,9 +67,10 @@ def test_planned_power_of_a_mean_is_that_of_the_analysis(claim: str) -> None:
     supported, conf_level = 0, CLAIMS[claim].conf_level
     for _ in range(400):
         values = 0.2 + 0.3 * rng.standard_normal(n) + 0.4 * rng.standard_normal((n, 2)).mean(axis=1)
-        counts = resample_documents(n, 400, rng).bootstrap
-        low, high = contrast(values[:, None], np.full(n, 2.0), (0,), counts).interval(conf_level)
-        supported += CLAIMS[claim].decide(float(low[0]), float(high[0]), CLAIMS[claim].margin) == "supported"
+        margin = CLAIMS[claim].margin
+        means = mean_contrasts(values[:, None], np.full(n, 2.0), (margin,), flip_signs(n, 400, rng))
+        low, high = means.interval(conf_level, (margin,))
+        supported += CLAIMS[claim].decide(float(low[0]), float(high[0]), margin) == "supported"
     assert supported / 400 == pytest.approx(0.8, abs=3 * np.sqrt(0.16 / 400) + 0.02)
 
 
@@ -80,8 +83,8 @@ def test_simulated_power_is_the_share_of_new_studies_that_are_supported(claim: s
     test = claim_tests.threshold if claim == THRESHOLD else claim_tests.core_group
     source, supported = made(200, 1.0, at, noise), 0
     for i in range(100):
-        study = source.study(40, 1, np.random.default_rng([5, i]))
-        run = RunCurves({("top", "median"): study}, study, resample_documents(40, 99, np.random.default_rng([6, i])))
+        study, rng = source.study(40, 1, np.random.default_rng([5, i])), np.random.default_rng([6, i])
+        run = RunCurves({("top", "median"): study}, study, resample_documents(40, 99, rng), flip_signs(40, 99, rng))
         found = next(one for one in test(run) if one.claim == claim)
         decision = CLAIMS[claim].decide(float(found.conf_low[0]), float(found.conf_high[0]), CLAIMS[claim].margin)
         supported += decision == "supported" and (claim != THRESHOLD or bool(found.test.p_value[0] < 0.05))

@@ -1,15 +1,16 @@
 """Two one-sided t tests over documents against t.test and a cluster-robust lm intercept (equivalence.R, sandwich 3.0-2).
 
 R's tests are by the t distribution, and so are ours of a contrast without replicates. ``equivalence`` has the same
-estimates and standard errors and takes the tail from the bootstrap distribution of the studentised mean: its p-values
-are held to R's only in what both must agree on.
+estimates and standard errors and takes the tail from sign flips of documents' scores: its p-values are held to R's only in what
+both must agree on.
 
 Tolerances:
 - 1e-10 relative, estimate, standard error, statistic, limits: sums of the same few numbers; the estimates are
   differences of means of order 1 and may be a hundredth of these.
 - 1e-9 relative, p-value of the t test: the tail of the t distribution of the above, by two libraries.
-- .03 absolute, p-value of ``equivalence``, for these near-normal documents: Monte-Carlo error (at most .011 of 2,000
-  replicates) and what the studentised distribution of 15 or 18 documents differs from t.
+- .03 absolute, p-value of ``equivalence`` where R's is below .1: Monte-Carlo error (at most .006 of 2,000 sign flips) and
+  what a score corrected for skewness differs from t with 15 or 18 documents. Where R's is larger, so is ours: far from
+  the 5 % that the score is made for, two tests that are both exact need not order samples alike.
 """
 
 from pathlib import Path
@@ -49,7 +50,9 @@ def test_equivalence_has_the_estimates_and_nearly_the_p_values_of_r(name: str, m
     ours = result.tidy().set_index("layer")
     theirs = THEIRS[(THEIRS["set"] == name) & (THEIRS["margin"] == margin)].set_index("layer").loc[ours.index]
     np.testing.assert_allclose(ours[["estimate", "std_error"]], theirs[["estimate", "std_error"]], rtol=1e-10)
-    np.testing.assert_allclose(ours["p_value"], theirs["p_value"], rtol=0, atol=0.03)
+    small = theirs["p_value"] < 0.1
+    np.testing.assert_allclose(ours["p_value"][small], theirs["p_value"][small], rtol=0, atol=0.03)
+    assert (ours["p_value"][~small] > 0.1).all()
 
 
 def test_the_references_hold_both_outcomes_and_both_designs() -> None:
