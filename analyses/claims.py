@@ -3,10 +3,11 @@
 import sys
 
 import pandas as pd
-from from_run import FinishedRun, main, p_value, with_interval
+from from_run import FinishedRun, main, with_interval
 
 from ripplestats.fits.curve_layout import ALL_LAYERS
 from ripplestats.hypotheses.claims import UNDEFINED
+from ripplestats.rendering.numbers import p_value
 from ripplestats.report.tables import UNRECORDED
 from ripplestats.report.wording import mean_blocks
 

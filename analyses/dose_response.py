@@ -13,7 +13,10 @@ def write(finished: FinishedRun) -> None:
     """Draw the curves of the first replacement and site, with simultaneous bands."""
     first = next(iter(finished.curves))
     curves = {cell.arm: one for cell, one in finished.curves.items() if cell[1:3] == first[1:3]}
-    with finished.figure("dose_response", (0.75 * PAGE, 3.0)) as page:
+    if len(curves) > 1:
+        # Its doses are shares kept: it has a figure of its own.
+        curves.pop("keep_top", None)
+    with finished.figure("dose_response", (0.75 * PAGE, 2.6)) as page:
         draw_dose_response(page, curves, metric=finished.metric, blocks=mean_blocks(finished.manifest))
 
 

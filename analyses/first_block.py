@@ -3,11 +3,12 @@
 import sys
 
 import pandas as pd
-from from_run import FinishedRun, main, only, p_value, with_interval
+from from_run import FinishedRun, main, only, with_interval
 
 from ripplestats.fits.curve_layout import ALL_LAYERS
 from ripplestats.fits.run_estimates import UNITS
 from ripplestats.hypotheses.claims import FIRST_BLOCK, FIRST_BLOCK_TOP1
+from ripplestats.rendering.numbers import p_value
 
 
 def write(finished: FinishedRun) -> None:

@@ -9,7 +9,6 @@ and ``claims.csv``, or come from functions of the package.
 """
 
 import argparse
-import math
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -24,9 +23,10 @@ from ripplestats.errors import RippleStatsError, RunError
 from ripplestats.fits.curve_layout import Cell
 from ripplestats.fits.curves import DocumentCurves
 from ripplestats.fits.run_estimates import cell_curves, main_metric, main_rows
+from ripplestats.rendering import numbers
+from ripplestats.rendering.figure_files import figure_file
 from ripplestats.rendering.latex import escape, latex_table
-from ripplestats.report.figures import figure
-from ripplestats.report.wording import details, provenance
+from ripplestats.rendering.provenance import details, provenance
 from ripplestats.store.atomic import write_text
 from ripplestats.store.run_directory import Run, open_run
 
@@ -101,7 +101,7 @@ class FinishedRun:
 
     def figure(self, stem: str, size: tuple[float, float]) -> "AbstractContextManager[Figure]":
         """Open the figure ``stem.pdf`` and ``stem.png``."""
-        return figure(self.out / stem, provenance(self.manifest), size)
+        return figure_file(self.out / stem, provenance(self.manifest), size)
 
 
 def main(write: Callable[[FinishedRun], None], description: str | None, arguments: Sequence[str] | None = None) -> int:
@@ -150,21 +150,12 @@ def read_table(file: Path, **types: type) -> pd.DataFrame:
 
 
 def with_interval(row: "pd.Series | None", scale: float = 1, decimals: int = 3) -> str:
-    """Return ``estimate [low, high]``, or nothing where it is undefined (a dash in tables)."""
-    if row is None or not math.isfinite(row["estimate"]):
+    """Return ``estimate [low, high]`` of a row, or nothing where it is undefined (a dash in tables)."""
+    if row is None:
         return ""
-    value, low, high = (
-        f"{scale * row[name]:.{decimals}f}".replace("-", "−") for name in ("estimate", "conf_low", "conf_high")
-    )
-    known = math.isfinite(row["conf_low"]) and math.isfinite(row["conf_high"])
-    return f"{value} [{low}, {high}]" if known else value
+    return numbers.with_interval(row["estimate"], row["conf_low"], row["conf_high"], decimals, scale)
 
 
 def only(rows: pd.DataFrame) -> "pd.Series | None":
     """Return the first row, or None where there is none."""
     return rows.iloc[0] if len(rows) else None
-
-
-def p_value(value: float) -> str:
-    """Return a p-value to two digits, or nothing."""
-    return f"{value:.2g}" if math.isfinite(value) else ""

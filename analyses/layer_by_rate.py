@@ -6,15 +6,14 @@ from from_run import FinishedRun, main
 
 from ripplestats.rendering.charts import PAGE
 from ripplestats.report.figures import draw_layer_by_rate
-from ripplestats.report.wording import ARM_NAMES
 
 
 def write(finished: FinishedRun) -> None:
     """Draw the map of the first arm."""
     arm = finished.arms[0]
     curves = next(one for cell, one in finished.curves.items() if cell.arm == arm)
-    with finished.figure("layer_by_rate", (0.75 * PAGE, 3.4)) as page:
-        draw_layer_by_rate(page, curves, ARM_NAMES[arm], finished.metric)
+    with finished.figure("layer_by_rate", (0.75 * PAGE, 2.9)) as page:
+        draw_layer_by_rate(page, curves, arm, finished.metric)
 
 
 if __name__ == "__main__":

@@ -3,9 +3,10 @@
 import sys
 
 import pandas as pd
-from from_run import FinishedRun, main, p_value, read_table, with_interval
+from from_run import FinishedRun, main, read_table, with_interval
 
 from ripplestats.rendering.latex import escape
+from ripplestats.rendering.numbers import p_value
 from ripplestats.store.atomic import write_text
 
 

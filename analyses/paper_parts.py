@@ -8,6 +8,7 @@ import dose_response
 import first_block
 import layer_by_rate
 import moderators
+import parity
 import plateau
 import population_threshold
 import prose_numbers
@@ -23,7 +24,7 @@ OF_RUN = (
     claims, core_fraction, dose_response, first_block, layer_by_rate, moderators, prose_numbers, plateau,
     population_threshold, replacement, specification_curve, specificity, sufficiency, threshold,
 )  # fmt: skip
-OF_RESULTS = (agreement, calibration, speed)
+OF_RESULTS = (agreement, calibration, parity, speed)
 
 
 def write(finished: FinishedRun) -> None:

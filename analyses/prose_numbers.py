@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 from calibration import RESULTS as CALIBRATION
-from from_run import FinishedRun, main, only, p_value, read_table, with_interval
+from from_run import FinishedRun, main, only, read_table, with_interval
 from speed import results
 
 from ripplestats.fits.core import SHARES
@@ -24,6 +24,7 @@ from ripplestats.hypotheses.claims import (
     core_claim,
 )
 from ripplestats.rendering.latex import escape
+from ripplestats.rendering.numbers import p_value
 from ripplestats.report.wording import ARM_NAMES, OUTCOMES, mean_blocks
 from ripplestats.store.atomic import write_text
 

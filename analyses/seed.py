@@ -14,8 +14,9 @@ from pathlib import Path
 
 import ripplestats as rs
 from ripplestats.fits.run_estimates import layer_curves
-from ripplestats.report.figures import draw_seed_dots, figure, mean_effects
-from ripplestats.report.wording import provenance
+from ripplestats.rendering.figure_files import figure_file
+from ripplestats.rendering.provenance import provenance
+from ripplestats.report.figures import draw_seed_dots, mean_effects
 
 SENTENCE = ("It was a dark and stormy", " night")
 FINE = [0.2, 0.4, 0.6, 0.8, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5]
@@ -41,7 +42,9 @@ def main() -> int:
     effects = run.effects()
     table = effects.assign(percent=100 * effects["rate"]).pivot_table("delta_logprob", "layer", "percent")
     table.to_csv(out / "seed.csv", float_format="%.6g")
-    with figure(out / "seed", f"{provenance(run.manifest)}; “{SENTENCE[0]}” → “{SENTENCE[1]}”", (7.0, 2.8)) as page:
+    with figure_file(
+        out / "seed", f"{provenance(run.manifest)}; “{SENTENCE[0]}” → “{SENTENCE[1]}”", (7.0, 2.8)
+    ) as page:
         draw_seed_dots(page, mean_effects(layer_curves(effects, "delta_logprob")), len(prompts))
     clean = run.prompts().iloc[0]
     print(f"clean log-probability of {clean['target']!r}: {clean['clean_logprob']:.3f} (rank {clean['clean_rank']})")

@@ -3,12 +3,13 @@
 import sys
 
 import pandas as pd
-from from_run import FinishedRun, main, only, p_value, with_interval
+from from_run import FinishedRun, main, only, with_interval
 
 from ripplestats.fits.core import SHARES
 from ripplestats.fits.curve_layout import ALL_LAYERS
 from ripplestats.fits.run_estimates import UNITS
 from ripplestats.hypotheses.claims import SPECIFICITY
+from ripplestats.rendering.numbers import p_value
 from ripplestats.report.wording import ARM_NAMES
 
 

@@ -69,21 +69,26 @@ def _difference(value: float) -> str:
 
 
 def _sweep(found: dict[str, Any]) -> str:
-    rows = [
-        {
-            "model": model["title"],
-            "tokens": row["context"],
-            "engine": _ENGINES.get(row["engine"], row["engine"]),
-            "s/prompt": f"{row['seconds_per_prompt']:.3g}",
-            "times ours": f"{row['times_ours']:.3g}",
-            "difference": _difference(row["largest_difference"]),
-        }
-        for model in found["models"].values()
-        for row in model["rows"]
-    ]
+    rows = pd.DataFrame(
+        [
+            {
+                "model": model["title"],
+                "engine": _ENGINES.get(row["engine"], row["engine"]),
+                "tokens": f"{row['context']} tokens",
+                "time": f"{row['seconds_per_prompt']:.3g} ({row['times_ours']:.3g})",
+                "difference": row["largest_difference"],
+            }
+            for model in found["models"].values()
+            for row in model["rows"]
+        ]
+    )
+    titles = [model["title"] for model in found["models"].values()]
+    keys = ["model", "engine"] if len(titles) > 1 else ["engine"]
+    wide = rows.set_index([*keys, "tokens"])["time"].unstack(sort=False).fillna("")
+    largest = rows.groupby(keys, sort=False)["difference"].max().map(_difference)
     return latex_table(
-        pd.DataFrame(rows),
-        caption="The whole sweep of a prompt, by engine.",
+        wide.assign(difference=largest).reset_index(),
+        caption=f"The whole sweep of a prompt, by engine: seconds, and in brackets how many times ours ({' and '.join(titles)}).",
         label="tab:speed-sweep",
         notes=(
             f"{found['machine']['processor']}, {found['precision']}. Slow engines are timed on a sample of cells. Difference: "

@@ -27,7 +27,7 @@ def write(finished: FinishedRun) -> None:
     rows = finished.estimates[
         (finished.estimates[CELLS] == [finished.arms[0], first["replacement"], first["site"]]).all(axis=1)
     ]
-    with finished.figure("threshold", (0.75 * PAGE, 2.8)) as page:
+    with finished.figure("threshold", (0.75 * PAGE, 2.4)) as page:
         draw_threshold_by_layer(page, rows, blocks)
     found = []
     for arm in finished.arms:

@@ -22,10 +22,9 @@ Statistic = Callable[..., Floats]
 
 @dataclass(frozen=True)
 class Resamples:
-    """How often each document counts: replicates × documents, for the bootstrap and for leaving one out."""
+    """How often each document counts in the samples of a bootstrap: replicates × documents."""
 
     bootstrap: Floats
-    jackknife: Floats
 
 
 @dataclass(frozen=True)
@@ -71,12 +70,14 @@ def check_intervals(names: Sequence[str], allowed: Sequence[str] = INTERVALS) ->
 
 
 def resample_documents(n_documents: int, n_boot: int, rng: np.random.Generator) -> Resamples:
-    """Draw ``n_boot`` samples of documents with replacement, and make the samples that leave out one document."""
+    """Draw ``n_boot`` samples of documents with replacement."""
     draws = rng.multinomial(n_documents, np.full(n_documents, 1 / n_documents), size=n_boot)
-    return Resamples(draws.astype(np.float64), 1.0 - np.eye(n_documents))
+    return Resamples(draws.astype(np.float64))
 
 
-def bootstrap(curves: DocumentCurves, statistic: Statistic, resamples: Resamples, conf_level: float = 0.95) -> Interval:
+def bootstrap(
+    curves: DocumentCurves, statistic: Statistic, resamples: Resamples, conf_level: float = 0.95, *, bca: bool = True
+) -> Interval:
     """Bootstrap a statistic of mean curves over documents.
 
     Args:
@@ -84,6 +85,7 @@ def bootstrap(curves: DocumentCurves, statistic: Statistic, resamples: Resamples
         statistic: of curves.
         resamples: from ``resample_documents``; the same for all that is to be compared.
         conf_level: of the intervals.
+        bca: whether BCa intervals are wanted, which need the statistic without each document; they are NaN otherwise.
 
     Returns:
         Percentile intervals, plain and expanded, and bias-corrected accelerated ones (Efron 1987, eqs 6.3 and 7.3) of
@@ -98,7 +100,6 @@ def bootstrap(curves: DocumentCurves, statistic: Statistic, resamples: Resamples
         nothing = (blank, blank)
         return Interval(blank, nothing, nothing, nothing, blank)
     replicates = of_resamples(curves, statistic, resamples.bootstrap)
-    left_out = of_resamples(curves, statistic, resamples.jackknife)
     defined = np.isfinite(replicates)
     values = np.where(defined, replicates, np.nan)
     alpha = (1 - conf_level) / 2
@@ -109,8 +110,11 @@ def bootstrap(curves: DocumentCurves, statistic: Statistic, resamples: Resamples
         std_error = np.where(counts > 1, np.sqrt(squares.sum(axis=0) / (counts - 1)), np.nan)
     wider = expanded_tail(conf_level, curves.weights)
     plain, expanded = (_quantiles(values, _both_tails(one, estimate)) for one in (alpha, wider))
-    bca = _quantiles(values, _bca_levels(values, estimate, left_out, alpha))
-    return Interval(std_error, expanded, plain, bca, 1.0 - defined.mean(axis=0))
+    corrected = (np.full(estimate.shape, np.nan),) * 2
+    if bca:
+        left_out = _of_replicates(statistic, *curves.without_each())
+        corrected = _quantiles(values, _bca_levels(values, estimate, left_out, alpha))
+    return Interval(std_error, expanded, plain, corrected, 1.0 - defined.mean(axis=0))
 
 
 def expanded_tail(conf_level: float, weights: Floats) -> float:
@@ -140,17 +144,22 @@ def of_resamples(curves: DocumentCurves, statistic: Statistic, multiplicities: F
 
     A replicate in which a dose has no row is undefined.
     """
-    rows = curves.pooled(multiplicities).reshape(-1, len(curves.x))
-    shape = (len(multiplicities), len(curves.groups))
-    if curves.counts is None:
+    weights = None if curves.counts is None else curves.pooled_weights(multiplicities)
+    return _of_replicates(statistic, curves.pooled(multiplicities), weights)
+
+
+def _of_replicates(statistic: Statistic, curves: Floats, weights: Floats | None) -> Floats:
+    """Return the statistic of curves of the shape replicates × groups × doses."""
+    rows = curves.reshape(-1, curves.shape[-1])
+    if weights is None:
         flat = statistic(rows)
     else:
-        weights = curves.pooled_weights(multiplicities).reshape(rows.shape)
+        weights = weights.reshape(rows.shape)
         known = (weights > 0).all(axis=1)
         some = statistic(rows[known], weights[known])
         flat = np.full((len(rows), *some.shape[1:]), np.nan)
         flat[known] = some
-    return flat.reshape(*shape, *flat.shape[1:])
+    return flat.reshape(*curves.shape[:2], *flat.shape[1:])
 
 
 def simultaneous_band(curves: DocumentCurves, resamples: Resamples, conf_level: float = 0.95) -> tuple[Floats, Floats]:

@@ -94,11 +94,15 @@ class Contrast:
 
 def contrast_of_doses(curves: DocumentCurves, weights: Floats, multiplicities: Floats | None = None) -> Contrast:
     """Return the contrast Σ weights · effect of each group's curve (``weights`` has a value a dose)."""
+    return contrast(*document_values(curves, weights), curves.groups, multiplicities)
+
+
+def document_values(curves: DocumentCurves, weights: Floats) -> tuple[Floats, Floats]:
+    """Return what documents give to the contrast Σ weights · effect, documents × groups, and how each document weighs."""
     if curves.counts is None:
-        return contrast(curves.values @ weights, curves.weights, curves.groups, multiplicities)
+        return curves.values @ weights, curves.weights
     estimate, moved = curves.influences(weights)
-    values = estimate + curves.n_documents * moved
-    return contrast(values, np.ones(curves.n_documents), curves.groups, multiplicities)
+    return estimate + curves.n_documents * moved, np.ones(curves.n_documents)
 
 
 def contrast(

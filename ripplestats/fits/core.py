@@ -72,6 +72,16 @@ def core_fraction(
 
     Raises:
         InputError: a column is missing or an argument is not allowed.
+
+    Examples:
+        With the simulated ``frame`` of ``docs/examples/simulated_frame.py``:
+
+        >>> fit = rs.core_fraction(frame, y="effect", x="dose", cluster="document", share=(0.5, 0.9))
+        >>> fit.tidy()[["term", "estimate", "conf_low", "conf_high"]].round(3)
+                        term  estimate  conf_low  conf_high
+        0            plateau     0.931     0.851      1.012
+        1  core_fraction_0.5     0.024     0.022      0.025
+        2  core_fraction_0.9     0.048     0.046      0.051
     """
     interval = interval or ("inversion" if curve == "isotonic" else "expanded")
     check_bootstrap(n_boot, seed, conf_level)
@@ -89,8 +99,10 @@ def core_fraction(
     terms["term"] = [row.term if np.isnan(row.share) else f"{row.term}_{row.share:g}" for row in terms.itertuples()]
     terms = terms.rename(columns={"group": by}) if by else terms.drop(columns="group")
 
+    mark_name = f"{share[0]:.0%} of the plateau" if share else ""
+
     def draw(ax: "Axes") -> None:
-        draw_curves(ax, curves.x, curves.pooled(), curves.groups, marks=half, x_label=x, y_label=y)
+        draw_curves(ax, curves.x, curves.pooled(), curves.groups, marks=half, mark_name=mark_name, x_label=x, y_label=y)
 
     shape = "Isotonic mean curve through zero" if curve == "isotonic" else f"{curve.capitalize()} curve"
     how = (
@@ -185,7 +197,8 @@ def _limits(
     intervals: tuple[str, ...],
 ) -> dict[str, tuple[Floats, Floats, Floats]]:
     """Return standard errors, lower and upper limits for each kind of interval: groups × (1 + shares)."""
-    found = bootstrap(curves, core_statistic(curves, weights, np.array(shares)), resamples, conf_level)
+    statistic = core_statistic(curves, weights, np.array(shares))
+    found = bootstrap(curves, statistic, resamples, conf_level, bca="bca" in intervals)
     limits = {}
     for name in intervals:
         if name != "inversion":

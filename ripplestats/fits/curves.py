@@ -89,6 +89,18 @@ class DocumentCurves:
         weights: Floats = flat.reshape(len(often), *self.values.shape[1:])
         return weights[0] if multiplicities is None else weights
 
+    def without_each(self) -> tuple[Floats, Floats | None]:
+        """Return the mean curves that leave out one document (documents × groups × doses), and what their doses weigh.
+
+        The weights, of the same shape, are None where the design is balanced: there they are ``dose_weights``.
+        """
+        if self.counts is None:
+            weights = self.weights[:, None, None]
+            return _without_each(weights * self.values) / _without_each(weights), None
+        counts = _without_each(self.counts)
+        with np.errstate(invalid="ignore"):
+            return _without_each(self.counts * self.values) / counts, counts
+
     def influences(self, dose_weights: Floats) -> tuple[Floats, Floats]:
         """Return the contrast Σ weights · mean effect of each group, and what each document moves it by.
 
@@ -185,3 +197,12 @@ def check_columns(frame: "pd.DataFrame", numbers: Sequence[str], names: Sequence
     for column in named:
         if frame[column].isna().any():
             raise InputError(f"column {column!r} holds missing values, so that some rows belong nowhere")
+
+
+def _without_each(values: Floats) -> Floats:
+    """Return the sums over all documents but one: what is before it and after it, so that nothing is subtracted."""
+    nothing = np.zeros_like(values[:1])
+    before = np.concatenate([nothing, values[:-1].cumsum(axis=0)])
+    after = np.concatenate([values[:0:-1].cumsum(axis=0)[::-1], nothing])
+    sums: Floats = before + after
+    return sums

@@ -88,6 +88,18 @@ def mixed(
 
     Raises:
         InputError: the formula does not fit the frame, or the data do not identify the model.
+
+    Examples:
+        With the simulated ``frame`` of ``docs/examples/simulated_frame.py``:
+
+        >>> fit = rs.mixed(frame, "effect ~ dose", groups=("document", "prompt"))
+        >>> fit.tidy()[["term", "estimate", "std_error"]].round(3)
+                            term  estimate  std_error
+        0              Intercept     0.511      0.028
+        1                   dose     0.695      0.033
+        2  sd document Intercept     0.151        NaN
+        3    sd prompt Intercept     0.073        NaN
+        4            sd residual     0.316        NaN
     """
     model = _checked(frame, formula, groups, re_formula, crossed, reml)
     for name, value, allowed in (("df", df, get_args(Df)), ("engine", engine, get_args(Engine))):

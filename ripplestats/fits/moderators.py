@@ -1,9 +1,8 @@
 """What makes a prompt's curve high, steep or early: covariates of prompts as moderators of the dose–response curve.
 
-The design is balanced: every prompt sees the same doses, so the fixed effects of the mixed model "dose × covariates,
-random coefficients of each prompt" are those of regressing each prompt's own least-squares coefficients on its
-covariates (Laird & Ware 1982, Biometrics 38:963; least squares is then best whatever the variances, Zyskind 1967, Ann.
-Math. Stat. 38:1092). So that is what is done, with standard errors from documents in place of the model's.
+The design is balanced, so the fixed effects of the mixed model "dose × covariates, random coefficients of each prompt"
+are those of regressing each prompt's own least-squares coefficients on its covariates (Laird & Ware 1982, Biometrics 38:963;
+best whatever the variances, Zyskind 1967, Ann. Math. Stat. 38:1092). Standard errors are from documents, not the model's.
 """
 
 from collections.abc import Hashable, Sequence
@@ -18,7 +17,7 @@ from ripplestats.fits.core import core_statistic
 from ripplestats.fits.curves import DocumentCurves, Floats, document_curves
 from ripplestats.fits.result import TERMS, FitResult
 from ripplestats.fits.saturation import PLATEAU, plateau_weights
-from ripplestats.rendering.charts import draw_terms
+from ripplestats.rendering.charts import draw_terms, in_standard_errors
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,25 +54,26 @@ def moderators(
         y, x: columns of effect and dose.
         covariates: columns of ``prompts``, or ``log(column)``. Numbers are standardised; text, categories and truth
             values are compared with the most frequent level.
-        prompt, cluster: columns that name the prompt (in both frames) and the document (in ``frame``).
-        by: the column that names the group, or None for one.
-        slope_up_to: the slope is the least-squares one over the doses up to here; by default up to the threshold of the
-            mean curve.
-        share: of the plateau, that the core fraction is about.
-        plateau: the doses over which the plateau is the mean effect.
+        prompt, cluster, by: columns that name the prompt (in both frames), the document, and the group (None for one).
+        slope_up_to: the last dose of the least-squares slope; by default the threshold of the mean curve.
+        share, plateau: the core fraction is of this share of the plateau, the mean effect over these doses.
         conf_level: of the intervals.
 
     Returns:
-        Terms such as ``plateau: clean_entropy``, ``slope: …``, ``core: …``: the change in the quantity for one standard
-        deviation more, or for the level named; and ``plateau: kind (any)``, the F test that the levels do not differ.
-        Standard errors are clustered by document (with the small-sample factors), tests are t with documents − 1
-        degrees of freedom; ``p_adjusted`` is Holm's over the covariates of one quantity. The core fraction is no mean
-        over prompts: its coefficients are those of its pseudo-values (Andersen, Klein & Rosthøj 2003), a first-order
-        answer.
+        Terms such as ``plateau: clean_entropy``, ``slope: …``, ``core: …``: the change for one standard deviation more, or
+        for the level named; and ``plateau: kind (any)``, the F test that the levels do not differ. Standard errors are
+        clustered by document (with the small-sample factors), t tests have documents − 1 degrees of freedom, ``p_adjusted``
+        is Holm's over the covariates of a quantity. Of the core fraction, which is no mean over prompts, pseudo-values are
+        regressed (Andersen, Klein & Rosthøj 2003), a first-order answer.
 
     Raises:
-        InputError: a column is missing, has gaps, or is a combination of the others; prompts do not match; too few
-            prompts; an argument is not allowed.
+        InputError: prompts or columns are missing, have gaps or follow from the others, or an argument is not allowed.
+
+    Examples:
+        >>> prompts = pd.DataFrame({"prompt": range(80), "level": level})  # of docs/examples/simulated_frame.py
+        >>> columns = {"y": "effect", "x": "dose", "prompt": "prompt", "cluster": "document"}
+        >>> rs.moderators(frame, prompts, covariates=["level"], **columns).tidy()["estimate"].round(3).to_list()
+        [0.244, 5.155, 0.001]
     """
     import pandas as pd
 
@@ -95,7 +95,7 @@ def moderators(
     limit = f"a dose of {slope_up_to:g}" if slope_up_to else "the threshold of the mean curve, taken as known"
 
     def draw(ax: "Axes") -> None:
-        draw_terms(ax, found.dropna(subset=["estimate"]))
+        draw_terms(ax, in_standard_errors(found), x_label="change, in standard errors")
 
     return FitResult(
         title=f"Moderators of {y} on {x}",

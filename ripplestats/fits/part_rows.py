@@ -1,11 +1,13 @@
 """The rows of a run's parts as matrices, prompts × rows, checked against what was done to the run's first prompt.
 
 A sweep writes the rows of a part prompt by prompt, each prompt's in one order, so that a matrix is a reshaped column.
-Both are checked; a part in another order is sorted.
+Both are checked; a part in another order is sorted. Parts with as many prompts have the same bytes in the columns that say
+what was done, and such bytes are decoded and checked once.
 """
 
+import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +17,7 @@ from numpy.typing import NDArray
 
 from ripplestats.errors import RunError
 from ripplestats.fits.curve_layout import KEYS, LAYOUT_COLUMNS, NAMES, CurveLayout, curve_layouts
+from ripplestats.store.tables import stored_columns
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,10 +41,15 @@ class Part:
 
 @dataclass(frozen=True)
 class RowKeys:
-    """What was done in each row of a prompt: codes of names, and numbers, by column; and the names of the codes."""
+    """What was done in each row of a prompt: codes of names, and numbers, by column; and the names of the codes.
+
+    ``found`` has what was found to hold these rows for each prompt, in their order: how many prompts, and the SHA-256 of
+    the columns as they are stored.
+    """
 
     columns: dict[str, NDArray[Any]]
     names: dict[str, list[str]]
+    found: set[tuple[int, bytes]] = field(default_factory=set, compare=False)
 
     @property
     def n_rows(self) -> int:
@@ -102,31 +110,32 @@ def read_outcomes(run: "Run", part: Part, keys: RowKeys, metrics: Sequence[str])
     Raises:
         RunError: the part is damaged, or what was done to its prompts is not what was done to the run's first.
     """
+    order = _checked_order(run, part, keys)
     n_rows = len(part.prompts) * keys.n_rows
-    groups = [[*LAYOUT_COLUMNS, *metrics]] if n_rows <= _MOST_ROWS else [LAYOUT_COLUMNS, *([one] for one in metrics)]
-    order: Integers | None = None
     values = {}
-    for number, group in enumerate(groups):
+    for group in [metrics] if n_rows <= _MOST_ROWS else [[one] for one in metrics]:
         table = run.part_table(part.file, group)
-        if number == 0:
-            order = _checked_order(run, table, part, keys)
         for name in group:
-            if name not in LAYOUT_COLUMNS:
-                if table[name].null_count:
-                    raise RunError(f"{part.file} is damaged: {name} lacks values")
-                column = _numbers(table[name])
-                column = column if order is None else column[order]
-                values[name] = column.reshape(len(part.prompts), -1)
+            if table[name].null_count:
+                raise RunError(f"{part.file} is damaged: {name} lacks values")
+            column = _numbers(table[name])
+            column = column if order is None else column[order]
+            values[name] = column.reshape(len(part.prompts), -1)
     return values
 
 
-def _checked_order(run: "Run", table: "pa.Table", part: Part, keys: RowKeys) -> Integers | None:
+def _checked_order(run: "Run", part: Part, keys: RowKeys) -> Integers | None:
     """Return the order that puts the rows of a part in that of ``keys``, or None where they are in it."""
+    stored = (len(part.prompts), hashlib.sha256(stored_columns(part.file, LAYOUT_COLUMNS)).digest())
+    if part.in_order and stored in keys.found:
+        return None
+    table = run.part_table(part.file, LAYOUT_COLUMNS)
     shape = (len(part.prompts), keys.n_rows)
     if table.num_rows != shape[0] * shape[1]:
         raise RunError(f"{part.file}: its prompts differ in their number of rows from those of the run's first part")
     columns = {name: _column(table, name, keys.names.get(name)) for name in LAYOUT_COLUMNS}
     if part.in_order and all((columns[name].reshape(shape) == keys.columns[name]).all() for name in LAYOUT_COLUMNS):
+        keys.found.add(stored)
         return None
     prompts = _numbers(run.part_table(part.file, ["prompt_id"])["prompt_id"])
     place = np.searchsorted(np.sort(part.prompts), prompts)

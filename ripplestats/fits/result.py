@@ -4,22 +4,37 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from ripplestats.rendering.drawable import Drawable
 from ripplestats.rendering.latex import latex_table
+from ripplestats.rendering.provenance import stated
+from ripplestats.rendering.terms_table import LONGEST, stars_note, terms_table, undefined_notes
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+
+    from ripplestats.store.run_directory import Run
 
 #: The columns of ``.tidy()``, after the group's; one row a term.
 TERMS = ("term", "estimate", "std_error", "statistic", "p_value", "conf_low", "conf_high", "note")
 
 
 @dataclass(frozen=True)
-class FitResult:
+class FitResult(Drawable):
     """Estimates with intervals.
 
     ``terms`` has one row a term (and group); ``notes`` say what a reader must know: method, warnings, what is
     undefined; ``draw`` plots the result on given axes.
+
+    Examples:
+        With the simulated ``frame`` of ``docs/examples/simulated_frame.py``:
+
+        >>> fit = rs.core_fraction(frame, y="effect", x="dose", cluster="document", share=())
+        >>> fit.conf_int().round(3)
+              term  conf_low  conf_high
+        0  plateau     0.851      1.012
     """
 
     title: str
@@ -45,16 +60,50 @@ class FitResult:
         body = self.terms.to_string(index=False, float_format=lambda value: f"{value:.4g}", na_rep="")
         return "\n".join([head, body, *self.notes])
 
-    def to_latex(self) -> str:
-        """Return the terms as a booktabs table."""
-        counts = f"{self.n_prompts} prompts in {self.n_documents} documents."
-        return latex_table(self.terms, caption=self.title, label="", notes=(counts, *self.notes))
+    def to_latex(
+        self,
+        *,
+        layout: str = "long",
+        columns: str = "plain",
+        stars: bool = False,
+        run: "Run | None" = None,
+        label: str = "",
+    ) -> str:
+        """Return the terms as a booktabs table.
 
-    def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """Draw the result on ``ax``, or on new axes; returns the axes."""
-        if ax is None:
-            import matplotlib.pyplot as plt
+        Args:
+            layout: ``long``: a row an estimate, with standard error, interval and p-values (a ``longtable``, which breaks
+                over pages, where it has more than 40); ``wide``: groups against terms, the fewer of them side by side, each
+                estimate over its interval.
+            columns: ``plain``, or ``siunitx``: columns of numbers are aligned at the point.
+            stars: whether stars follow the estimates; a note says what they mean.
+            run: whose model, revision, data set and date the caption then states.
+            label: to refer to it by.
 
-            ax = plt.subplots()[1]
+        Raises:
+            InputError: the layout or the kind of columns is unknown.
+        """
+        frame = terms_table(self.terms, self.conf_level, layout=layout, starred=stars)
+        said = (_interval_of(self.conf_level) if layout == "wide" else "", stars_note(self.terms) if stars else "")
+        return latex_table(
+            frame,
+            caption=self.title if run is None else f"{self.title}. {stated(run.manifest)}.",
+            label=label,
+            notes=(f"{self._counts()}.", *said, *self.notes, *undefined_notes(self.terms)),
+            columns=columns,
+            long=layout == "long" and len(frame) > LONGEST,
+        )
+
+    def caption(self) -> str:
+        """Return in words what ``plot`` shows: the title, over how many prompts and documents, and the notes."""
+        return " ".join([f"{self.title}, {self._counts()}.", *self.notes, *undefined_notes(self.terms)])
+
+    def _counts(self) -> str:
+        return f"{self.n_prompts} prompts in {self.n_documents} documents"
+
+    def _draw(self, ax: "Axes") -> None:
         self.draw(ax)
-        return ax
+
+
+def _interval_of(conf_level: float) -> str:
+    return "" if np.isnan(conf_level) else f"In brackets {conf_level:.0%} intervals."

@@ -82,12 +82,16 @@ def cell_curves(run_or_frame: "Run | pd.DataFrame", metrics: Sequence[str] = MET
     """
     if not isinstance(run_or_frame, pd.DataFrame):
         return {cell: one.curves for cell, one in run_statistics(run_or_frame, metrics).items()}
-    metrics = [metric for metric in metrics if metric in run_or_frame and run_or_frame[metric].notna().any()]
     return {
         Cell(str(arm), str(replacement), str(site), metric): layer_curves(frame, metric)
         for (arm, replacement, site), frame in run_or_frame.groupby(CELLS, observed=True, sort=False)
-        for metric in metrics
+        for metric in recorded_in(run_or_frame, metrics)
     }
+
+
+def recorded_in(effects: pd.DataFrame, metrics: Sequence[str] = METRICS) -> list[str]:
+    """Return those of the outcomes that effects in memory hold numbers of."""
+    return [metric for metric in metrics if metric in effects and effects[metric].notna().any()]
 
 
 def estimate_run(
@@ -109,6 +113,16 @@ def estimate_run(
 
     Returns:
         One row an estimate, the columns of estimates.csv.
+
+    Examples:
+        With a small model, and a file of sixty texts:
+
+        >>> model = rs.load_model("my-model")
+        >>> prompts = rs.load_prompts("texts.jsonl", n=16, context=12, tokenizer=model.tokenizer)
+        >>> run = rs.sweep(model, prompts, rates="1,5,20,90", arms=("top",), out="runs/estimated")
+        >>> rows = rs.estimate_run(run, n_boot=200)
+        >>> rows.loc[rows["quantity"] == "plateau", "metric"].unique().tolist()
+        ['delta_logprob', 'delta_logit', 'kl', 'top1_changed']
     """
     statistics = statistics or run_statistics(run)
     n_units = next(iter(statistics.values())).curves.n_documents

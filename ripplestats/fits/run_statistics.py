@@ -198,7 +198,10 @@ class _CellSums:
         self.sizes: dict[int, list[Any]] = defaultdict(lambda: [0, np.zeros(shape), np.zeros_like(self.total)])
 
     def add(self, units: Integers, curves: Floats, products: Floats) -> None:
-        np.add.at(self.sums, units, curves)
+        if len(np.unique(units)) == len(units):
+            self.sums[units] += curves
+        else:  # several documents of one group, which ``+=`` would count once
+            np.add.at(self.sums, units, curves)
         self.total += products
 
     def close(self, size: int, means: Floats) -> None:

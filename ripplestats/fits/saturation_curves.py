@@ -271,7 +271,7 @@ def _model_rows(
     statistic = saturation_statistic(model, curves.x, curves.dose_weights, np.array(shares), plateau)
     estimate = statistic(curves.pooled())
     fit = fit_saturation(model, curves.x, curves.dose_weights, curves.pooled())
-    found = bootstrap(curves, statistic, resamples, conf_level)
+    found = bootstrap(curves, statistic, resamples, conf_level, bca=False)
     rows: list[tuple[Hashable, ...]] = []
     for i, group in enumerate(curves.groups):
         why = _undefined(model, fit, i)

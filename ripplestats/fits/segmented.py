@@ -80,6 +80,17 @@ def segmented(
 
     Raises:
         InputError: a column is missing or an argument is not allowed.
+
+    Examples:
+        With the simulated ``frame`` of ``docs/examples/simulated_frame.py``:
+
+        >>> fit = rs.segmented(frame, y="effect", x="dose", cluster="document")
+        >>> fit.tidy()[["term", "estimate", "conf_low", "conf_high"]].round(3)
+                  term  estimate  conf_low  conf_high
+        0    threshold     0.048     0.046      0.053
+        1    intercept     0.002    -0.019      0.033
+        2  slope_below    19.063    16.282     20.873
+        3  slope_above     0.038    -0.002      0.052
     """
     import pandas as pd
 
@@ -104,11 +115,15 @@ def segmented(
         chosen = (f"Number of breaks by {str(breaks).upper()} ({numbers}); intervals take it for given.",) * (
             breaks in ("bic", "cv")
         )
-    fits = terms[terms["term"].isin(["threshold", "threshold_1"])].set_index("group")["estimate"].to_dict()
+    breaks_of = (
+        terms[terms["term"].str.startswith("threshold")].groupby("group", sort=False)["estimate"].agg(list).to_dict()
+    )
     terms = terms.rename(columns={"group": by}) if by else terms.drop(columns="group")
 
     def draw(ax: "Axes") -> None:
-        draw_curves(ax, curves.x, curves.pooled(), curves.groups, marks=fits, x_label=x, y_label=y)
+        draw_curves(
+            ax, curves.x, curves.pooled(), curves.groups, marks=breaks_of, mark_name="threshold", x_label=x, y_label=y
+        )
 
     return FitResult(
         title=f"Two-phase line of {y} on {x}" if breaks == 1 else f"Piecewise line of {y} on {x}",
@@ -222,7 +237,7 @@ def _limits(
             found[name] = (error, centre - half, centre + half)
             continue
         statistic = two_phase_statistic(curves.x, curves.dose_weights, design.level_above)
-        resampled = resampled or bootstrap(curves, statistic, resamples, conf_level)
+        resampled = resampled or bootstrap(curves, statistic, resamples, conf_level, bca="bca" in intervals)
         low, high = resampled.expanded if name == "inversion" else getattr(resampled, name)
         if name == "inversion":
             inverted = break_interval(curves, design, conf_level)

@@ -89,6 +89,15 @@ def segmented_mixed(
     Raises:
         InputError: a column is missing or not finite, a prompt lies in two clusters, there are fewer than 5 doses or
             prompts, or an argument is not allowed.
+
+    Examples:
+        With the simulated ``frame`` of ``docs/examples/simulated_frame.py``:
+
+        >>> fit = rs.segmented_mixed(frame, y="effect", x="dose", group="prompt", cluster="document", law="simple")
+        >>> fit.conf_int().head(2).round(3)
+                           term  conf_low  conf_high
+        0  population_threshold     0.046      0.052
+        1          threshold_sd     0.010      0.015
     """
     import pandas as pd
 
@@ -107,9 +116,12 @@ def segmented_mixed(
     averaged = frame.duplicated([name for name in (by, group, x) if name]).any()
 
     def draw(ax: "Axes") -> None:
-        for level, one in curves.items():
-            marks = {level: float(models[level].estimate[0])}
-            draw_curves(ax, one.x, np.nanmean(one.values, axis=0)[None], (level,), marks=marks, x_label=x, y_label=y)
+        doses = np.unique(np.concatenate([one.x for one in curves.values()]))
+        means = np.full((len(curves), len(doses)), np.nan)
+        for mean, one in zip(means, curves.values(), strict=True):
+            mean[np.searchsorted(doses, one.x)] = np.nanmean(one.values, axis=0)
+        marks = {level: float(model.estimate[0]) for level, model in models.items()}
+        draw_curves(ax, doses, means, list(curves), marks=marks, mark_name="mean break", x_label=x, y_label=y)
 
     return SegmentedMixedResult(
         title=f"Segmented mixed model of {y} on {x}",

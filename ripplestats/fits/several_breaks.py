@@ -99,7 +99,7 @@ def _terms(
         statistic = _statistic(design)
         estimate = statistic(pooled)
         if resamples is not None:
-            found = bootstrap(curves, statistic, resamples, conf_level)
+            found = bootstrap(curves, statistic, resamples, conf_level, bca=interval == "bca")
             error, (low, high) = found.std_error, getattr(found, interval)
     rows: list[tuple[Hashable, ...]] = []
     for i, group in enumerate(curves.groups):

@@ -6,7 +6,7 @@ specifications together gives.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,6 +27,7 @@ from ripplestats.fits.curves import DocumentCurves, Floats
 from ripplestats.fits.run_estimates import CURVE_METRICS, cell_curves, main_metric
 from ripplestats.fits.saturation import PLATEAU, first_dose_reaching, isotonic, plateau_weights
 from ripplestats.fits.segmented import undefined_breaks
+from ripplestats.fits.specification_result import SpecificationCurve, quantile
 
 if TYPE_CHECKING:
     from ripplestats.store.run_directory import Run
@@ -40,65 +41,9 @@ MAIN = {
     "metric": "delta_logprob", "arm": "top", "replacement": "median", "site": "pre", "dose_scale": "linear",
     "layer_set": ALL_BUT_FIRST,
 }  # fmt: skip
-#: The claims say that the threshold lies below this share of neurons.
-LIMIT = 0.10
 #: With more undefined resamples than this the others do not make an interval.
 _MOST_UNDEFINED = 0.05
 _FIGURES = ("estimate", "conf_low", "conf_high", "undefined_resamples", "note")
-
-
-@dataclass(frozen=True)
-class SpecificationCurve:
-    """One row a specification and quantity.
-
-    ``replicates`` holds their bootstrap values (replicates × rows), ``tail`` is the share of them that an interval leaves
-    out at each end. Columns of ``rows``: ``quantity, metric, arm, replacement, site, dose_scale, layer_set, main, estimate, conf_low,
-    conf_high, undefined_resamples, note``; estimates are shares of neurons, NaN where undefined.
-    """
-
-    rows: pd.DataFrame
-    replicates: Floats
-    tail: float
-    conf_level: float
-    share: float
-    n_prompts: int
-    n_documents: int
-
-    def where(self, **choices: str) -> "SpecificationCurve":
-        """Return the specifications that made the given choices, such as ``arm="top"``."""
-        kept = np.all([self.rows[name] == level for name, level in choices.items()], axis=0)
-        return replace(self, rows=self.rows[kept].reset_index(drop=True), replicates=self.replicates[:, kept])
-
-    def summary(self, by: str | None = None) -> pd.DataFrame:
-        """Return one row a quantity (and level of a choice): what the specifications say together.
-
-        Columns ``quantity, [by,] specifications, defined, median, conf_low, conf_high, lowest, highest, below_limit``.
-        The interval is that of the median over the specifications that are defined; ``below_limit`` is the share of
-        the specifications with an interval in which all of it lies below 10 % of neurons.
-        """
-        keys = ["quantity"] if by is None else ["quantity", by]
-        found = []
-        for names, rows in self.rows.groupby(keys, sort=False, observed=True):
-            known = rows["estimate"].notna()
-            middle = _medians(self.replicates[:, rows.index[known]])
-            limits = [_quantile(middle, level) for level in (self.tail, 1 - self.tail)]
-            if self.n_documents < MINIMUM_DOCUMENTS:
-                limits = [np.nan, np.nan]
-            inside = rows["conf_high"].dropna() < LIMIT
-            found.append(
-                {
-                    **dict(zip(keys, names, strict=True)),
-                    "specifications": len(rows),
-                    "defined": int(known.sum()),
-                    "median": rows["estimate"].median(),
-                    "conf_low": limits[0],
-                    "conf_high": limits[1],
-                    "lowest": rows["estimate"].min(),
-                    "highest": rows["estimate"].max(),
-                    "below_limit": inside.mean() if len(inside) else np.nan,
-                }
-            )
-        return pd.DataFrame(found)
 
 
 def specification_curve(
@@ -120,6 +65,15 @@ def specification_curve(
 
     Raises:
         InputError: an argument is not allowed, or the effects are not balanced.
+
+    Examples:
+        With the simulated ``effects`` of ``docs/examples/simulated_effects.py``:
+
+        >>> curve = rs.specification_curve(effects, n_boot=200)
+        >>> curve.summary()[["quantity", "specifications", "median", "lowest", "highest"]].round(3)
+                quantity  specifications  median  lowest  highest
+        0      threshold              60   0.038   0.029    0.062
+        1  core_fraction              60   0.015   0.014    0.016
     """
     check_bootstrap(n_boot, seed, conf_level)
     curves = cell_curves(run_or_frame, CURVE_METRICS)
@@ -260,7 +214,7 @@ def _figures(estimate: float, replicates: Floats, note: str, tail: float, n_docu
     undefined = float(np.isnan(replicates).mean())
     if note:
         return dict(zip(_FIGURES, (np.nan, np.nan, np.nan, np.nan, note), strict=True))
-    low, high = (_quantile(replicates, level) for level in (tail, 1 - tail))
+    low, high = (quantile(replicates, level) for level in (tail, 1 - tail))
     if n_documents < MINIMUM_DOCUMENTS:
         low = high = np.nan
         note = f"no interval from fewer than {MINIMUM_DOCUMENTS} documents"
@@ -268,16 +222,3 @@ def _figures(estimate: float, replicates: Floats, note: str, tail: float, n_docu
         low = high = np.nan
         note = f"no interval: undefined in {undefined:.0%} of the resamples"
     return dict(zip(_FIGURES, (estimate, low, high, undefined, note), strict=True))
-
-
-def _quantile(values: Floats, level: float) -> float:
-    """Return a quantile of the values that are defined."""
-    known = values[np.isfinite(values)]
-    return float(np.quantile(known, level)) if len(known) else np.nan
-
-
-def _medians(replicates: Floats) -> Floats:
-    """Return the median over columns of each replicate, undefined values left out."""
-    known = replicates[np.isfinite(replicates).any(axis=1)]
-    medians: Floats = np.nanmedian(known, axis=1) if known.size else np.empty(0)
-    return medians

@@ -3,6 +3,7 @@
 The core fraction asks what replacing the top neurons destroys (necessity); this asks what keeping them alone restores.
 """
 
+from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -45,6 +46,27 @@ def sufficiency_statistic(curves: DocumentCurves, shares: Floats) -> Statistic:
     return statistic
 
 
+def shares_of_whole(top: DocumentCurves, kept: DocumentCurves, groups: Sequence[Hashable]) -> tuple[Floats, Floats]:
+    """Return what replacing the top neurons destroys, and what keeping them alone wins back, each as a share of its whole.
+
+    The whole is the mean effect at the largest dose of ``top``, and at the smallest of ``keep_top``; NaN in a group where
+    it is not positive.
+
+    Args:
+        top, kept: curves of the arms ``top`` and ``keep_top``.
+        groups: which both have.
+
+    Returns:
+        Groups × doses of ``top``, and groups × doses of ``keep_top``.
+    """
+    shares = []
+    for curves, whole in ((top, -1), (kept, 0)):
+        mean = curves.pooled()[[curves.groups.index(group) for group in groups]]
+        level = np.where(mean[:, [whole]] > 0, mean[:, [whole]], np.nan)
+        shares.append(mean / level)
+    return shares[0], 1 - shares[1]
+
+
 def sufficiency_terms(
     curves: DocumentCurves, resamples: Resamples, conf_level: float = 0.95, shares: tuple[float, ...] = (0.5, 0.8, 0.9)
 ) -> "pd.DataFrame":
@@ -53,7 +75,7 @@ def sufficiency_terms(
 
     statistic = sufficiency_statistic(curves, np.array(shares))
     estimate = of_pooled(curves, statistic)
-    found = bootstrap(curves, statistic, resamples, conf_level)
+    found = bootstrap(curves, statistic, resamples, conf_level, bca=False)
     notes = sufficiency_notes(estimate)
     keys = [(SUFFICIENCY_TERMS[0], np.nan), *((SUFFICIENCY_TERMS[1], share) for share in shares)]
     rows = [

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 #: Widths of a journal column and of a page, inches.
 COLUMN, PAGE = 3.4, 7.0
+#: A slide of 16 by 9: shown as wide as a wall, its text of 8 points is one of 17 beside a slide of 13.3 inches.
+SLIDE = (6.3, 6.3 * 9 / 16)
+#: Width and height of a picture by the name of its width, inches.
+SIZES = {"column": (COLUMN, 2.6), "page": (PAGE, 3.2), "slide": SLIDE}
 _STYLE: Any = {
     "font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "xtick.labelsize": 7, "ytick.labelsize": 7,
     "legend.fontsize": 7, "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.6,
@@ -45,27 +49,94 @@ def draw_curves(
     curves: "NDArray[np.float64]",
     names: Sequence[Hashable],
     *,
-    marks: Mapping[Hashable, float],
+    marks: Mapping[Hashable, float | Sequence[float]],
+    mark_name: str = "",
     x_label: str,
     y_label: str,
 ) -> None:
-    """Draw one curve a group, with a vertical line at each group's mark."""
+    """Draw one curve a group, with vertical lines at each group's marks; of many groups ticks at the foot."""
+    many = len(names) > len(PALETTE)
+    colours = _shades(len(names)) if many else PALETTE
+    line: dict[str, Any] = {"linewidth": 0.8, "markersize": 1.2} if many else {"markersize": 2.2}
+    height, dashes = (0.05, "-") if many else (1.0, "--")
     for number, (name, curve) in enumerate(zip(names, curves, strict=True)):
-        colour = PALETTE[number % len(PALETTE)]
-        ax.plot(x, curve, color=colour, marker="o", markersize=2.2, label=str(name))
-        if np.isfinite(marks.get(name, np.nan)):
-            ax.axvline(marks[name], color=colour, linewidth=0.8, linestyle="--")
+        named = number in (0, len(names) // 2, len(names) - 1) if many else len(names) > 1
+        known = np.isfinite(curve)
+        ax.plot(x[known], curve[known], color=colours[number], marker="o", label=str(name) if named else None, **line)
+        for mark in np.atleast_1d(marks.get(name, np.nan)):
+            if np.isfinite(mark):
+                ax.axvline(mark, ymax=height, color=colours[number], linewidth=0.8, linestyle=dashes)
+    if mark_name and marks:
+        ax.plot([], [], color="0.4", linewidth=0.8, linestyle=dashes, label=mark_name)
     ax.set_xlabel(x_label)
     ax.set_ylabel(y_label)
-    if 1 < len(names) <= len(PALETTE):
-        ax.legend()
+    if len(names) > 1 or mark_name:
+        legend_above(ax)
 
 
-def draw_terms(ax: "Axes", terms: "pd.DataFrame") -> None:
-    """Draw one point with its interval for each term, first at the top."""
+def legend_above(ax: "Axes") -> None:
+    """Put the legend above the axes, where no curve is."""
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, borderaxespad=0.2, columnspacing=1.2, handlelength=1.6)
+
+
+def _shades(n: int) -> list[Any]:
+    """Return colours from dark to light, for groups that are too many to have one each."""
+    from matplotlib import colormaps
+
+    return list(colormaps["viridis"](np.linspace(0, 0.9, n)))
+
+
+def draw_terms(ax: "Axes", terms: "pd.DataFrame", *, x_label: str = "estimate", margin: float | None = None) -> None:
+    """Draw one point with its interval for each term (and group), first at the top, about zero or a margin around it."""
     places = np.arange(len(terms))[::-1]
     errors = np.abs(terms[["conf_low", "conf_high"]].to_numpy(float) - terms[["estimate"]].to_numpy(float)).T
-    ax.errorbar(terms["estimate"], places, xerr=errors, fmt="o", color=PALETTE[0], capsize=2)
-    ax.axvline(0, color="0.6", linewidth=0.6)
-    ax.set_yticks(places, [str(term) for term in terms["term"]])
-    ax.set_xlabel("estimate")
+    if margin is not None:
+        ax.axvspan(-margin, margin, color=PALETTE[2], alpha=0.15, linewidth=0, zorder=0, label="within the margin")
+    ax.axvline(0, color="0.6", linewidth=0.6, zorder=0)
+    ax.errorbar(
+        terms["estimate"], places, xerr=errors, fmt="o", color=PALETTE[0], capsize=2, markersize=3, elinewidth=1
+    )
+    ax.set_yticks(places, _row_names(terms))
+    ax.set_ylim(-0.7, len(terms) - 0.3)
+    ax.set_xlabel(x_label)
+    if margin is not None:
+        legend_above(ax)
+
+
+def in_standard_errors(terms: "pd.DataFrame") -> "pd.DataFrame":
+    """Return terms and limits divided by their standard errors, those without one left out: units of one axis."""
+    shown = terms[terms["std_error"] > 0]
+    return shown.assign(**shown[["estimate", "conf_low", "conf_high"]].div(shown["std_error"], axis=0))
+
+
+def _row_names(terms: "pd.DataFrame") -> list[str]:
+    """Return names of rows: the term, the group, or both where there are several of each."""
+    groups = terms.iloc[:, : terms.columns.get_loc("term")]
+    if groups.shape[1] == 0:
+        return [str(term) for term in terms["term"]]
+    said = groups if len(set(terms["term"])) == 1 else groups.assign(term=terms["term"])
+    return [": ".join(map(str, row)) for row in said.itertuples(index=False, name=None)]
+
+
+def percent_axis(ax: "Axes", least: float, done: str = "replaced") -> None:
+    """Make x a logarithmic axis in percent of neurons to which something is done, from ``least`` (a share) on."""
+    ax.set_xscale("log")
+    ticks = [tick for tick in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100) if tick >= 70 * least]
+    ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    ax.minorticks_off()
+    ax.set_xlabel(f"neurons {done} (%)")
+
+
+def percent_ticks(ax: "Axes") -> None:
+    """Label a logarithmic y axis in percent, with plain numbers at the steps that lie within it."""
+    low, high = ax.get_ylim()
+    ticks = [tick for tick in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 90) if low <= tick <= high]
+    ax.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    ax.minorticks_off()
+
+
+def plain_numbers(ax: "Axes") -> None:
+    """Label the y axis with plain numbers (the style draws no mathematics, so that no text is taken for it)."""
+    from matplotlib.ticker import FuncFormatter
+
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

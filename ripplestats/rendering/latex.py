@@ -1,9 +1,22 @@
 """Frames → booktabs tables. All text is escaped: a title with TeX in it comes out as text."""
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
+from numbers import Integral
 
 import pandas as pd
+
+from ripplestats.errors import InputError
+from ripplestats.rendering.numbers import fixed
+
+#: Kinds of columns of numbers.
+COLUMNS = ("plain", "siunitx")
+#: A cell that is empty, and not one whose number is undefined.
+BLANK = " "
+#: A number by itself, or one with a point and something after it, such as an interval.
+_STARTS = re.compile(r"[\[<−-]?[−-]?\d+(\.\d|$)")
+_NUMBER = re.compile(r"(?P<sign>[−-]?)(?P<whole>\d+)(?:\.(?P<part>\d+))?(?P<stars>\**)")
 
 _ESCAPES = str.maketrans(
     {
@@ -45,29 +58,70 @@ def escape(text: str) -> str:
     return "".join(one if one != raw or _printable(raw) else "?" for one, raw in zip(escaped, text, strict=True))
 
 
-def latex_table(frame: pd.DataFrame, *, caption: str, label: str, notes: Sequence[str] = (), decimals: int = 3) -> str:
-    """Return a frame as a ``table`` environment with booktabs rules and notes below.
+def latex_table(
+    frame: pd.DataFrame,
+    *,
+    caption: str,
+    label: str,
+    notes: Sequence[str] = (),
+    decimals: int = 3,
+    columns: str = "plain",
+    long: bool = False,
+) -> str:
+    """Return a frame as a table with booktabs rules and notes below.
 
     Args:
-        frame: columns in print order; numbers are rounded, NaN prints as a dash.
+        frame: columns in print order; numbers are rounded, NaN and empty text print as a dash, ``BLANK`` as nothing.
         caption: plain text.
         label: of the table, or empty.
         notes: plain text, one paragraph each.
         decimals: digits after the point.
+        columns: ``plain``, or ``siunitx``: columns of numbers are aligned at the point (``S``).
+        long: a ``longtable``, which breaks over pages, in place of a ``table`` that floats.
+
+    Raises:
+        InputError: the kind of columns is unknown.
     """
-    numeric = [column for column in frame.columns if _numeric(frame[column])]
-    body = frame.copy()
-    body.columns = [escape(str(column)) for column in frame.columns]
-    style = body.style.format(lambda value: _cell(value, decimals)).hide(axis="index")
-    columns = "".join("r" if column in numeric else "l" for column in frame.columns)
-    tabular = style.to_latex(hrules=True, column_format=columns).strip()
-    lines = [r"\begin{table}[htbp]", r"\centering", rf"\caption{{{escape(caption)}}}"]
-    lines += [rf"\label{{{label}}}"] if label else []
-    lines += [r"\small", tabular]
-    lines += [
-        rf"\par\smallskip\begin{{minipage}}{{0.95\linewidth}}\footnotesize {_joined(notes)}\end{{minipage}}"
-    ] * bool(notes)
-    return "\n".join([*lines, r"\end{table}", ""])
+    if columns not in COLUMNS:
+        raise InputError(f"columns={columns!r} is not known; allowed: {', '.join(COLUMNS)}")
+    cells = {place: [_text(value, decimals) for value in frame.iloc[:, place]] for place in range(frame.shape[1])}
+    kinds = [_kind(frame.iloc[:, place], cells[place], columns) for place in cells]
+    printed = [[_set(text, kind) for text in cells[place]] for place, kind in enumerate(kinds)]
+    names = [escape(str(name)) for name in frame.columns]
+    head = [name if kind in "lr" else f"{{{name}}}" for name, kind in zip(names, kinds, strict=True)]
+    rows = [_row(row) for row in zip(*printed, strict=True)]
+    titled = rf"\caption{{{escape(caption)}}}", rf"\label{{{label}}}" if label else ""
+    needed = ["booktabs", *["longtable"] * long, *["siunitx"] * (columns == "siunitx")]
+    lines = [rf"% \usepackage{{{','.join(needed)}}}"] * (len(needed) > 1)
+    written = _long if long else _floating
+    return "\n".join([*lines, *written("".join(kinds), titled, _row(head), rows, _below(notes)), ""])
+
+
+def _floating(kinds: str, titled: tuple[str, str], head: str, rows: list[str], below: list[str]) -> list[str]:
+    body = [rf"\begin{{tabular}}{{{kinds}}}", r"\toprule", head, r"\midrule", *rows, r"\bottomrule", r"\end{tabular}"]
+    title = [line for line in titled if line]
+    return [r"\begin{table}[htbp]", r"\centering", *title, r"\small", *body, *below, r"\end{table}"]
+
+
+def _long(kinds: str, titled: tuple[str, str], head: str, rows: list[str], below: list[str]) -> list[str]:
+    width = head.count(" & ") + 1
+    again = [r"\toprule", head, r"\midrule"]
+    return [
+        r"\begingroup\small\setlength{\LTcapwidth}{\linewidth}",
+        rf"\begin{{longtable}}{{{kinds}}}",
+        rf"{''.join(titled)}\\",
+        *again,
+        r"\endfirsthead",
+        rf"\multicolumn{{{width}}}{{l}}{{\footnotesize Table~\thetable, continued}}\\",
+        *again,
+        r"\endhead",
+        r"\bottomrule",
+        r"\endfoot",
+        *rows,
+        r"\end{longtable}",
+        *below,
+        r"\endgroup",
+    ]
 
 
 def latex_paragraphs(text: str) -> str:
@@ -75,27 +129,55 @@ def latex_paragraphs(text: str) -> str:
     return "\n\n".join(escape(line) for line in text.splitlines() if line) + "\n"
 
 
-def _joined(notes: Sequence[str]) -> str:
-    return " ".join(escape(note) for note in notes if note)
+def _below(notes: Sequence[str]) -> list[str]:
+    text = " ".join(escape(note) for note in notes if note)
+    return [rf"\par\smallskip\begin{{minipage}}{{0.95\linewidth}}\footnotesize {text}\end{{minipage}}"] * bool(notes)
 
 
-def _numeric(column: pd.Series) -> bool:
-    """Tell whether a column holds numbers, or text that starts with one (an estimate with its interval)."""
-    if column.dtype.kind in "fiu":
-        return True
-    texts = [value for value in column if isinstance(value, str) and value]
-    return bool(texts) and all(value.lstrip("−-")[:1].isdigit() and "." in value for value in texts)
+def _row(cells: Iterable[str]) -> str:
+    """Return a row; TeX would take a bracket or a star at its beginning for an argument of the row before."""
+    line = " & ".join(cells)
+    return f"{{{line[0]}}}{line[1:]} \\\\" if line[:1] in ("[", "*") else f"{line} \\\\"
 
 
-def _cell(value: object, decimals: int) -> str:
+def _kind(column: pd.Series, cells: list[str], columns: str) -> str:
+    """Return the letter of a column: ``r`` for numbers and text that starts with one, ``S`` with siunitx, else ``l``."""
+    shown = [cell for cell in cells if cell.strip()]
+    numbers = [found for cell in shown if (found := _NUMBER.fullmatch(cell))]
+    if columns == "siunitx" and numbers and all(_NUMBER.fullmatch(cell) or cell[0] in "[<" for cell in shown):
+        sign = "-" * any(found["sign"] for found in numbers)
+        whole, part = (max(len(found[name] or "") for found in numbers) for name in ("whole", "part"))
+        stars = max(len(found["stars"]) for found in numbers)
+        room = f", table-space-text-post={{{'*' * stars}}}" if stars else ""
+        return f"S[table-format={sign}{whole}.{part}{room}]"
+    texts = [value for value in column if isinstance(value, str) and value.strip()]
+    starts = any("." in text for text in texts) and all(_STARTS.match(text) for text in texts)
+    return "r" if column.dtype.kind in "fiu" or starts else "l"
+
+
+def _text(value: object, decimals: int) -> str:
+    """Return what a cell says, a minus sign in front of negative numbers, empty where there is nothing."""
     if isinstance(value, str):
-        return escape(value) or "--"
+        return value
     if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
-        return "--"
+        return ""
     if isinstance(value, float):
-        shown = f"{value:.{decimals}f}" if abs(value) < 1e6 else f"{value:.3g}"
-        return f"${shown}$" if shown.startswith("-") else shown
-    return escape(str(value))
+        shown = fixed(value, decimals) if abs(value) < 1e6 else f"{value:.3g}"
+        return shown.replace("-", "−", 1) if value < 0 else shown
+    return str(value).replace("-", "−") if isinstance(value, Integral) else str(value)
+
+
+def _set(text: str, kind: str) -> str:
+    """Return a cell for TeX."""
+    if text == BLANK:
+        return ""
+    if kind in "lr":
+        return escape(text) or "--"
+    found = _NUMBER.fullmatch(text)
+    if found is None:
+        return f"{{{escape(text) or '--'}}}"
+    stars = f"{{{found['stars']}}}" if found["stars"] else ""
+    return text.removesuffix(found["stars"]).replace("−", "-") + stars
 
 
 def _printable(character: str) -> bool:

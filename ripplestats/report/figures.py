@@ -1,8 +1,7 @@
-"""Effects and estimates → the figures of a run directory, each as PDF and PNG."""
+"""Effects and estimates → the figures of a run directory."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,8 +11,19 @@ from ripplestats.fits.bootstrap import resample_documents, simultaneous_band
 from ripplestats.fits.curve_layout import ALL_LAYERS, Cell
 from ripplestats.fits.curves import DocumentCurves
 from ripplestats.fits.run_estimates import CELLS, MAIN_METRIC, main_metric, main_rows
-from ripplestats.rendering.charts import COLUMN, PAGE, PALETTE, chart_style, draw_band
-from ripplestats.report.wording import ARM_NAMES, METRIC_NAMES, mean_blocks, mean_over, provenance
+from ripplestats.fits.sufficiency import shares_of_whole
+from ripplestats.rendering.charts import COLUMN, PAGE, PALETTE, draw_band, percent_axis, percent_ticks, plain_numbers
+from ripplestats.rendering.figure_files import write_figure
+from ripplestats.rendering.numbers import fixed
+from ripplestats.rendering.provenance import provenance
+from ripplestats.report.figure_captions import (
+    dose_response_caption,
+    layer_by_rate_caption,
+    seed_dots_caption,
+    sufficiency_caption,
+    threshold_caption,
+)
+from ripplestats.report.wording import ARM_NAMES, METRIC_NAMES, mean_blocks, mean_over, neurons_done_to
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,13 +36,18 @@ _SEED_COARSE = [rate / 100 for rate in range(10, 100, 10)]
 _SEED_FINE = 0.0451
 #: Effects beyond this share an axis with small ones only on a logarithmic scale, nats.
 _LARGE = 0.5
+_SIDES = ("replaced: what it destroys", "kept alone: what it wins back")
+#: Folder of the figures for slides, beside the others.
+SLIDES = "slides"
 _MAP_TICKS = (0.2, 1, 2, 5, 10, 20, 50, 90)
+#: What draws a figure, its size in inches, its caption, and the line at its foot.
+_Drawn = tuple[Callable[["Figure"], None], tuple[float, float], str, str]
 
 
 def write_figures(
     run: "Run", curves: Mapping[Cell, DocumentCurves], estimates: pd.DataFrame, n_boot: int = 1000, seed: int = 0
 ) -> None:
-    """Write ``figures/*.pdf`` and ``.png`` of a run from its curves."""
+    """Write ``figures/*.pdf``, ``.png`` and ``.txt`` of a run from its curves, and ``figures/slides`` for slides."""
     first = next(iter(curves))
     metric = main_metric(cell.metric for cell in curves)
     chosen = {
@@ -43,16 +58,37 @@ def write_figures(
     main = "top" if "top" in chosen else next(iter(chosen))
     source, blocks = provenance(run.manifest), mean_blocks(run.manifest)
     folder = run.path / "figures"
+    # Its doses are shares kept, not replaced: it has a figure of its own.
+    kept = chosen.pop("keep_top", None) if len(chosen) > 1 else None
     where = f"{first.replacement}, {first.site}"
-    with figure(folder / "dose_response", source, (COLUMN, 2.6)) as page:
-        draw_dose_response(page, chosen, n_boot, seed, metric=metric, blocks=blocks)
-    with figure(folder / "layer_by_rate", source, (COLUMN, 3.6)) as page:
-        draw_layer_by_rate(page, chosen[main], ARM_NAMES[main], metric)
-    with figure(folder / "threshold_by_layer", source, (COLUMN, 2.6)) as page:
-        rows = estimates[(estimates[CELLS] == [main, first.replacement, first.site]).all(axis=1)]
-        draw_threshold_by_layer(page, rows, blocks)
-    with figure(folder / "seed_dots", f"{source}; arm {main}, {where}", (PAGE, 2.8)) as page:
-        draw_seed_dots(page, mean_effects(chosen[main]), chosen[main].n_prompts, metric)
+    rows = estimates[(estimates[CELLS] == [main, first.replacement, first.site]).all(axis=1)]
+    mean, n_prompts = mean_effects(chosen[main]), chosen[main].n_prompts
+    drawn: dict[str, _Drawn] = {
+        "dose_response": (
+            partial(draw_dose_response, curves=chosen, n_boot=n_boot, seed=seed, metric=metric, blocks=blocks),
+            (COLUMN, 2.6), dose_response_caption(chosen, metric, blocks), source,
+        ),
+        "layer_by_rate": (
+            partial(draw_layer_by_rate, curves=chosen[main], arm=main, metric=metric),
+            (COLUMN, 3.6), layer_by_rate_caption(mean, main, metric), source,
+        ),
+        "threshold_by_layer": (
+            partial(draw_threshold_by_layer, rows=rows, blocks=blocks),
+            (COLUMN, 2.6), threshold_caption(rows, main, blocks), source,
+        ),
+        "seed_dots": (
+            partial(draw_seed_dots, mean=mean, n_prompts=n_prompts, metric=metric),
+            (PAGE, 2.8), seed_dots_caption(n_prompts, metric), f"{source}; arm {main}, {where}",
+        ),
+    }  # fmt: skip
+    if kept is not None and "top" in chosen:
+        share_at = readings(chosen["top"], kept)
+        drawn["sufficiency"] = (
+            partial(draw_sufficiency, top=chosen["top"], kept=kept, blocks=blocks), (COLUMN, 2.6),
+            sufficiency_caption(share_at), source,
+        )  # fmt: skip
+    for name, (draw, size, caption, said) in drawn.items():
+        write_figure(folder / name, draw, size, caption=caption, source=said, slides=folder / SLIDES)
 
 
 def mean_effects(curves: DocumentCurves) -> pd.Series:
@@ -60,21 +96,6 @@ def mean_effects(curves: DocumentCurves) -> pd.Series:
     layers = [place for place, group in enumerate(curves.groups) if group != ALL_LAYERS]
     index = pd.MultiIndex.from_product([[curves.groups[place] for place in layers], curves.x], names=["layer", "dose"])
     return pd.Series(curves.pooled()[layers].ravel(), index)
-
-
-@contextmanager
-def figure(path: Path, source: str, size: tuple[float, float]) -> Iterator["Figure"]:
-    """Open a figure in the house style; on leaving, add what was used and save it as PDF and PNG."""
-    from matplotlib.figure import Figure
-
-    with chart_style():
-        page = Figure(figsize=size)
-        yield page
-        page.supxlabel(_wrapped(drawable(source), size[0]), fontsize=5, color="0.4", x=0.01, ha="left")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # A fixed date: the same run gives the same bytes.
-        page.savefig(path.with_suffix(".pdf"), metadata={"CreationDate": None})
-        page.savefig(path.with_suffix(".png"), metadata={"Software": None})
 
 
 def draw_dose_response(
@@ -94,15 +115,14 @@ def draw_dose_response(
         mean = one.pooled()[0]
         draw_band(ax, 100 * one.x, mean, mean - half[0], mean + half[0], PALETTE[number], ARM_NAMES[arm])
     ax.axhline(0, color="0.6", linewidth=0.6)
-    percent_axis(ax, min(float(one.x[one.x > 0].min()) for one in curves.values()))
+    percent_axis(ax, min(float(one.x[one.x > 0].min()) for one in curves.values()), neurons_done_to(next(iter(curves))))
     ax.set_ylabel(METRIC_NAMES[metric])
-    first = next(iter(curves.values())).groups[0]
-    ax.set_title(mean_over(blocks).capitalize() if first == ALL_LAYERS else f"Block {first}", loc="left")
+    ax.set_title(_title(next(iter(curves.values())), blocks), loc="left")
     ax.legend(loc="upper left")
 
 
 def draw_layer_by_rate(page: "Figure", curves: DocumentCurves, arm: str, metric: str = MAIN_METRIC) -> None:
-    """Draw the mean effect of every layer and rate as a map, in a scale symmetric about zero."""
+    """Draw the mean effect of every layer and rate of an arm as a map, in a scale symmetric about zero."""
     from matplotlib.colors import SymLogNorm
 
     ax = page.subplots()
@@ -117,13 +137,45 @@ def draw_layer_by_rate(page: "Figure", curves: DocumentCurves, arm: str, metric:
     ax.set_xticks(list(near), [f"{tick:g}" for tick in near.values()])
     rows = np.unique(np.linspace(0, len(layers) - 1, min(len(layers), 7)).round().astype(int))
     ax.set_yticks(rows, [str(layers[row]) for row in rows])
-    ax.set_xlabel("neurons replaced (%)")
+    ax.set_xlabel(f"neurons {neurons_done_to(arm)} (%)")
     ax.set_ylabel("block")
-    ax.set_title(f"Arm: {arm}", loc="left")
+    ax.set_title(ARM_NAMES[arm].capitalize(), loc="left")
     ticks = [tick for tick in (-1, -0.1, -0.01, 0, 0.01, 0.1, 1) if abs(tick) <= limit]
     bar = page.colorbar(image, ax=ax, pad=0.02, ticks=ticks)
     plain_numbers(bar.ax)
     bar.set_label(METRIC_NAMES[metric])
+
+
+def draw_sufficiency(
+    page: "Figure", top: DocumentCurves, kept: DocumentCurves, blocks: str = "all blocks but the first"
+) -> None:
+    """Draw what replacing the largest neurons destroys, and what keeping them alone wins back, as shares of their wholes."""
+    ax = page.subplots()
+    shares = shares_of_whole(top, kept, top.groups[:1])
+    for number, (name, one, share) in enumerate(zip(_SIDES, (top, kept), shares, strict=True)):
+        ax.plot(100 * one.x, 100 * share[0], "o-", color=PALETTE[number], markersize=2.2, label=name)
+    for level in (0, 100):
+        ax.axhline(level, color="0.6", linewidth=0.6, zorder=0)
+    percent_axis(ax, min(float(one.x[one.x > 0].min()) for one in (top, kept)), "replaced, or kept alone")
+    ax.set_ylabel("share of the whole effect (%)")
+    ax.set_title(_title(top, blocks), loc="left")
+    ax.legend(loc="lower right")
+
+
+def readings(top: DocumentCurves, kept: DocumentCurves) -> dict[str, str]:
+    """Return what each of those curves says at the dose nearest 10 %, in words."""
+    shares = shares_of_whole(top, kept, top.groups[:1])
+    found = {}
+    for name, one, share in zip(("necessity", "sufficiency"), (top, kept), shares, strict=True):
+        place = int(np.abs(one.x - 0.1).argmin())
+        at = fixed(float(share[0, place]), 0, 100)
+        found[name] = f"{at} % at {fixed(float(one.x[place]), 1, 100)} % of neurons" if at else "undefined"
+    return found
+
+
+def _title(curves: DocumentCurves, blocks: str) -> str:
+    first = curves.groups[0]
+    return mean_over(blocks).capitalize() if first == ALL_LAYERS else f"Block {first}"
 
 
 def draw_threshold_by_layer(page: "Figure", rows: pd.DataFrame, blocks: str = "all blocks but the first") -> None:
@@ -146,9 +198,7 @@ def draw_threshold_by_layer(page: "Figure", rows: pd.DataFrame, blocks: str = "a
         ax.axhspan(100 * overall["conf_low"], 100 * overall["conf_high"], color=PALETTE[1], alpha=0.18, linewidth=0)
         ax.axhline(100 * overall["estimate"], color=PALETTE[1], label=mean_over(blocks))
     ax.set_yscale("log")
-    ax.set_yticks([0.5, *_MAP_TICKS[1:]], minor=False)
-    ax.minorticks_off()
-    plain_numbers(ax)
+    percent_ticks(ax)
     _whole_blocks(ax, place)
     ax.set_ylabel("threshold rate (%), 95 % interval")
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
@@ -212,33 +262,3 @@ def _draw_dots(page: "Figure", ax: "Axes", mean: Any, rates: list[float]) -> Non
 
 def _rate_bar(page: "Figure", ax: "Axes", scale: Any) -> None:
     page.colorbar(scale, ax=ax, pad=0.02).set_label("neurons replaced (%)")
-
-
-def percent_axis(ax: "Axes", least: float) -> None:
-    """Make x a logarithmic axis in percent of neurons."""
-    ax.set_xscale("log")
-    ticks = [tick for tick in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100) if tick >= 70 * least]
-    ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-    ax.minorticks_off()
-    ax.set_xlabel("neurons replaced (%)")
-
-
-def plain_numbers(ax: "Axes") -> None:
-    """Label the y axis with plain numbers (the style draws no mathematics, so that no text is taken for it)."""
-    from matplotlib.ticker import FuncFormatter
-
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-
-
-def drawable(text: str) -> str:
-    """Return ``text`` with a question mark for each character that the figures' font has no glyph for."""
-    from matplotlib.font_manager import findfont, get_font
-
-    glyphs = get_font(findfont("DejaVu Sans")).get_charmap()
-    return "".join(character if ord(character) in glyphs else "?" for character in text)
-
-
-def _wrapped(text: str, width: float) -> str:
-    import textwrap
-
-    return textwrap.fill(text, int(width * 26))

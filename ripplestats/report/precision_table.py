@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from ripplestats.rendering.latex import latex_table
-from ripplestats.report.wording import ARM_NAMES, METRIC_NAMES, details, percent, provenance
+from ripplestats.rendering.provenance import counted, stated
+from ripplestats.report.wording import ARM_NAMES, METRIC_NAMES, percent
 from ripplestats.store.atomic import write_text
 
 if TYPE_CHECKING:
@@ -43,9 +44,9 @@ def write_precision(run: "Run") -> None:
         f"The run warns where the mean drift of the main outcome is above {limits['bias']:.0%} of the plateau and "
         f"{limits['errors']:g} of its standard errors over prompts, or its SD above {limits['spread']:.0%} of the effects' "
         f"over the plateau: {audit['warning'] or 'neither is'}.",
-        details(manifest),
+        counted(manifest),
     )
-    caption = f"Precision: what computing in {audit['arithmetic']} does to the outcomes. {provenance(manifest)}."
+    caption = f"Precision: what computing in {audit['arithmetic']} does to the outcomes. {stated(manifest)}."
     write_text(path, latex_table(frame, caption=caption, label="tab:precision", notes=notes))
 
 

@@ -1,16 +1,21 @@
 """Specification curve → its figure and its LaTeX table."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from ripplestats.fits.specifications import CHOICES, LIMIT, MAIN, SpecificationCurve
-from ripplestats.rendering.charts import PAGE, PALETTE
+from ripplestats.fits.specification_result import LIMIT, SpecificationCurve
+from ripplestats.fits.specifications import CHOICES, MAIN
+from ripplestats.rendering.charts import PAGE, PALETTE, percent_ticks
+from ripplestats.rendering.figure_files import write_figure
 from ripplestats.rendering.latex import latex_table
-from ripplestats.report.figures import figure
-from ripplestats.report.wording import ARM_NAMES, details, provenance
+from ripplestats.rendering.numbers import with_interval
+from ripplestats.rendering.provenance import counted, provenance, stated
+from ripplestats.report.figures import SLIDES
+from ripplestats.report.wording import ARM_NAMES
 from ripplestats.store.atomic import write_text
 
 if TYPE_CHECKING:
@@ -28,16 +33,23 @@ _LEVEL_NAMES = {
     "pre": "before nonlinearity", "post": "after nonlinearity", "log": "logarithmic", **ARM_NAMES,
 }  # fmt: skip
 _PLURALS = {"threshold": "thresholds", "core_fraction": "core fractions"}
-_TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 90)
 _ROW = 0.125  # inches of a row of the matrix
 _UNDEFINED = "0.75"
+#: A share of the panel that has room for a line of text.
+_ROOM = 0.05
 
 
 def write_specification_curve(run: "Run", curve: SpecificationCurve) -> None:
     """Write ``figures/specification_curve.pdf`` and ``.png`` and ``tables/specification_curve.tex`` of a run."""
     height = 2.5 + _ROW * len(_matrix_rows(curve.rows)) + 0.3
-    with figure(run.path / "figures" / "specification_curve", provenance(run.manifest), (PAGE, height)) as page:
-        draw_specification_curve(page, curve)
+    write_figure(
+        run.path / "figures" / "specification_curve",
+        partial(draw_specification_curve, curve=curve),
+        (PAGE, height),
+        caption=f"{curve.caption()} Below: which choices made each estimate.",
+        source=provenance(run.manifest),
+        slides=run.path / "figures" / SLIDES,
+    )
     table = specification_table(curve, run.manifest)
     write_text(run.path / "tables" / "specification_curve.tex", table)
 
@@ -83,11 +95,10 @@ def _draw_estimates(ax: "Axes", rows: pd.DataFrame, colours: dict[str, str]) -> 
     ax.axhline(100 * LIMIT, color="0.5", linewidth=0.6, linestyle="--", zorder=0)
     if len(known) < len(rows):
         ax.axvspan(len(known) - 0.5, len(rows) - 0.5, color="0.95", linewidth=0, zorder=0)
-        ax.text((len(known) + len(rows)) / 2 - 0.5, 0.5, f"{len(rows) - len(known)} undefined", rotation=90,
-                transform=ax.get_xaxis_transform(), ha="center", va="center", color="0.4", fontsize=7)  # fmt: skip
-    ticks = [tick for tick in _TICKS if ax.get_ylim()[0] <= tick <= ax.get_ylim()[1]]
-    ax.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
-    ax.minorticks_off()
+        if len(rows) - len(known) >= _ROOM * len(rows):
+            ax.text((len(known) + len(rows)) / 2 - 0.5, 0.5, f"{len(rows) - len(known)} undefined", rotation=90,
+                    transform=ax.get_xaxis_transform(), ha="center", va="center", color="0.4", fontsize=7)  # fmt: skip
+    percent_ticks(ax)
     ax.set_xlim(-1, len(rows))
 
 
@@ -151,9 +162,9 @@ def specification_table(curve: SpecificationCurve, manifest: dict[str, Any]) -> 
         f"{ARM_NAMES.get(main, main)}, except where others are named. Undefined: {' and '.join(undefined)}.",
         f"{_run_blocks(manifest)}Thirds are of the blocks but the first. On the logarithmic scale the break is fitted to the logarithm of the "
         "rate. Method: Simonsohn, Simmons and Nelson (2020).",
-        details(manifest, (curve.n_prompts, curve.n_documents)),
+        counted(manifest, (curve.n_prompts, curve.n_documents)),
     )
-    caption = f"Specification curve of threshold rate and core fraction. {provenance(manifest)}."
+    caption = f"Specification curve of threshold rate and core fraction. {stated(manifest)}."
     frame = pd.DataFrame(list(_table_rows(curve, main)))
     return latex_table(frame, caption=caption, label="tab:specification-curve", notes=notes)
 
@@ -182,9 +193,7 @@ def _table_row(name: str, curve: SpecificationCurve) -> dict[str, object]:
     summary = curve.summary().set_index("quantity").reindex(["threshold", "core_fraction"])
     cells: dict[str, object] = {"specifications": name, "n": int(summary["specifications"].max())}
     for symbol, row in zip(("ψ", "φ"), summary.itertuples(), strict=True):
-        limits = f" [{100 * row.conf_low:.1f}, {100 * row.conf_high:.1f}]" if np.isfinite(row.conf_low) else ""
-        defined = np.isfinite(row.median)
-        cells[symbol] = f"{100 * row.median:.1f}{limits}" if defined else ""
-        cells[f"{symbol} range"] = f"{100 * row.lowest:.1f}–{100 * row.highest:.1f}" if defined else ""
+        cells[symbol] = with_interval(row.median, row.conf_low, row.conf_high, 1, 100)
+        cells[f"{symbol} range"] = f"{100 * row.lowest:.1f}–{100 * row.highest:.1f}" if cells[symbol] else ""
         cells[f"{symbol} below"] = f"{row.below_limit:.0%}" if np.isfinite(row.below_limit) else ""
     return cells

@@ -9,9 +9,10 @@ from ripplestats.fits.curve_layout import ALL_LAYERS
 from ripplestats.fits.run_estimates import UNITS, main_metric, main_rows
 from ripplestats.hypotheses.claims import UNDEFINED
 from ripplestats.rendering.progress import duration
+from ripplestats.rendering.provenance import provenance
 from ripplestats.report.adaptive_design import adaptive_design
 from ripplestats.report.precision_table import precision_lines
-from ripplestats.report.wording import OUTCOMES, interval, mean_blocks, percent, provenance
+from ripplestats.report.wording import OUTCOMES, interval, mean_blocks, percent
 
 if TYPE_CHECKING:
     from ripplestats.store.run_directory import Run
@@ -83,10 +84,11 @@ def _population(cell: pd.DataFrame) -> list[str]:
         return []
     if np.isnan(row["estimate"]):
         return [f"Prompts' own breaks: {row['note'].rstrip('.')}."]
-    said = f" ({row['note'].rstrip('.')})" if isinstance(row["note"], str) and row["note"] else ""
+    said = [f"  {row['note']}"] if isinstance(row["note"], str) and row["note"] else []
     return [
         f"Prompts' own breaks: mean {percent(row['estimate'])} {interval(row['conf_low'], row['conf_high'])}, standard "
-        f"deviation {percent(spread['estimate'])}{said}. The mean curve breaks elsewhere, for prompts differ."
+        f"deviation {percent(spread['estimate'])}. The mean curve breaks elsewhere, for prompts differ.",
+        *said,
     ]
 
 

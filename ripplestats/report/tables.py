@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
 from ripplestats.fits.curve_layout import ALL_LAYERS
@@ -10,8 +9,11 @@ from ripplestats.fits.run_estimates import CELLS, PARAMETRIC, UNITS, main_metric
 from ripplestats.fits.run_models import CROSSED, POPULATION_GENERAL, POPULATION_SIMPLE
 from ripplestats.hypotheses.claims import UNDEFINED
 from ripplestats.rendering.latex import latex_table
+from ripplestats.rendering.numbers import fixed, p_value, with_interval
+from ripplestats.rendering.provenance import counted, stated
+from ripplestats.report.long_tables import write_long_tables
 from ripplestats.report.precision_table import write_precision
-from ripplestats.report.wording import OUTCOMES, details, mean_blocks, mean_over, provenance
+from ripplestats.report.wording import OUTCOMES, mean_blocks, mean_over
 from ripplestats.store.atomic import write_text
 
 if TYPE_CHECKING:
@@ -32,7 +34,10 @@ ON_LOGITS = (
 
 
 def write_tables(run: "Run", estimates: pd.DataFrame, claims: pd.DataFrame) -> None:
-    """Write ``tables/*.tex`` of a run: thresholds, core fractions and checks on them, mixed models, claims, precision."""
+    """Write ``tables/*.tex`` of a run: thresholds, core fractions and checks on them, mixed models, claims, precision.
+
+    ``estimates_long`` and ``claims_long`` have a row an estimate and claim.
+    """
     manifest = run.manifest
     blocks = mean_blocks(manifest)
     rows = _ROWS.format(blocks=_capital(blocks))
@@ -49,11 +54,12 @@ def write_tables(run: "Run", estimates: pd.DataFrame, claims: pd.DataFrame) -> N
     }.items():
         table = latex_table(
             frame,
-            caption=f"{caption} {provenance(manifest)}.",
+            caption=f"{caption} {stated(manifest)}.",
             label=f"tab:{name.replace('_', '-')}",
-            notes=(*notes, *([] if name in ("claims", "core_shapes") else [rows]), details(manifest, counts), design),
+            notes=(*notes, *([] if name in ("claims", "core_shapes") else [rows]), counted(manifest, counts), design),
         )
         write_text(run.path / "tables" / f"{name}.tex", table)
+    write_long_tables(run, estimates, claims, (design,))
     write_precision(run)
 
 
@@ -69,7 +75,7 @@ def write_moderators(run: "Run", found: "FitResult | str") -> None:
         terms = found.tidy()
         write_text(run.path / "moderators.csv", terms.to_csv(index=False))
         limits = terms.rename(columns={name: (name, 0) for name in ("estimate", "conf_low", "conf_high")})
-        shown = {name: [_p_value(one) for one in terms[name]] for name in ("p_value", "p_adjusted")}
+        shown = {name: [p_value(one) for one in terms[name]] for name in ("p_value", "p_adjusted")}
         frame = pd.DataFrame(
             {"term": terms["term"], "change": _with_interval(limits, 0, 1, 3), "p": shown["p_value"],
              "adjusted": shown["p_adjusted"]}
@@ -82,9 +88,9 @@ def write_moderators(run: "Run", found: "FitResult | str") -> None:
         )
     table = latex_table(
         frame,
-        caption=f"{caption} {provenance(manifest)}.",
+        caption=f"{caption} {stated(manifest)}.",
         label="tab:moderators",
-        notes=(*notes, details(manifest)),
+        notes=(*notes, counted(manifest)),
     )
     write_text(run.path / "tables" / "moderators.tex", table)
 
@@ -92,10 +98,6 @@ def write_moderators(run: "Run", found: "FitResult | str") -> None:
 def _capital(blocks: str) -> str:
     words = mean_over(blocks)
     return words.capitalize() if words == blocks else f"The {words}"
-
-
-def _p_value(value: float) -> str:
-    return "" if np.isnan(value) else f"{value:.2g}"
 
 
 def _thresholds(estimates: pd.DataFrame, level: str) -> tuple[pd.DataFrame, str, tuple[str, ...]]:
@@ -226,13 +228,12 @@ def _claims(claims: pd.DataFrame, where: str, metric: str) -> tuple[pd.DataFrame
         blocks = group[group["layer"] != ALL_LAYERS]
         one = (overall if len(overall) else blocks).iloc[0]
         counts = blocks["decision"].value_counts()
-        shown = f"{one['estimate']:.3f} [{one['conf_low']:.3f}, {one['conf_high']:.3f}]".replace("-", "−")
         rows.append(
             {
                 "claim": name,
-                "estimate": shown if np.isfinite(one["estimate"]) else "",
+                "estimate": with_interval(one["estimate"], one["conf_low"], one["conf_high"], 3),
                 "limit": f"{one['margin']:g}",
-                "p": "" if np.isnan(one["p_value"]) else f"{one['p_value']:.2g}",
+                "p": p_value(one["p_value"]),
                 "decision": one["decision"],
                 "blocks": "/".join(str(counts.get(word, 0)) for word in ("supported", "refuted", "undecided"))
                 if len(overall)
@@ -270,16 +271,10 @@ def _cells(wide: pd.DataFrame) -> pd.DataFrame:
 
 
 def _numbers(wide: pd.DataFrame, key: object, scale: float, decimals: int) -> list[str]:
-    return [
-        f"{scale * one:.{decimals}f}".replace("-", "−") if np.isfinite(one) else "" for one in wide["estimate", key]
-    ]
+    return [fixed(one, decimals, scale) for one in wide["estimate", key]]
 
 
 def _with_interval(wide: pd.DataFrame, key: object, scale: float, decimals: int) -> list[str]:
     """Return ``estimate [low, high]`` as text, and nothing where it is undefined."""
-    found = []
-    for value, low, high in zip(*(wide[name, key] for name in ("estimate", "conf_low", "conf_high")), strict=True):
-        numbers = [f"{scale * one:.{decimals}f}".replace("-", "−") for one in (value, low, high)]
-        limits = f" [{numbers[1]}, {numbers[2]}]" if np.isfinite(low) and np.isfinite(high) else ""
-        found.append(f"{numbers[0]}{limits}" if np.isfinite(value) else "")
-    return found
+    limits = (wide[name, key] for name in ("estimate", "conf_low", "conf_high"))
+    return [with_interval(value, low, high, decimals, scale) for value, low, high in zip(*limits, strict=True)]

@@ -1,4 +1,4 @@
-"""What a run used, in words that every table, figure and summary repeats."""
+"""Names of metrics, arms and blocks, and numbers, as every table, figure and summary has them."""
 
 import math
 from typing import Any
@@ -21,27 +21,9 @@ ARM_NAMES = {
 }
 
 
-def provenance(manifest: dict[str, Any]) -> str:
-    """Return model and dataset really used, and what was asked for where that differs."""
-    model, dataset = manifest["model"], manifest["dataset"]
-    parts = [f"Model {model['used']}"]
-    if model["fallback"]:
-        parts.append(f" (not {model['requested']}: the hub could not be reached)")
-    parts.append(f", dataset {dataset['used']}")
-    if dataset["fallback"]:
-        parts.append(f" (not {dataset['requested']}: the hub could not be reached)")
-    return "".join(parts)
-
-
-def details(manifest: dict[str, Any], counts: tuple[int, int] | None = None) -> str:
-    """Return revision, date, and number of prompts and documents (by default all of the run), for a table's note."""
-    model, dataset = manifest["model"], manifest["dataset"]
-    revision = f"revision {model['revision']}, " if model["revision"] else ""
-    prompts, documents = counts or (dataset["n_prompts"], dataset["n_documents"])
-    return (
-        f"{provenance(manifest)}; {revision}{model['dtype']}; {prompts} prompts in "
-        f"{documents} documents (the clusters); {manifest['created'][:10]}."
-    )
+def neurons_done_to(arm: str) -> str:
+    """Return what a dose of an arm does to neurons: they are ``replaced``, or alone ``kept``."""
+    return "kept" if arm == "keep_top" else "replaced"
 
 
 def mean_blocks(manifest: dict[str, Any]) -> str:

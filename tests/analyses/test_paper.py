@@ -14,7 +14,7 @@ from tests.analyses.conftest import ROOT, Built
 PAPER = ROOT / "paper"
 SECTIONS = sorted((PAPER / "sections").glob("*.tex"))
 #: Made of committed simulations and benchmarks: the same whatever the run.
-OF_RESULTS = {"calibration", "agreement", "speed"}
+OF_RESULTS = {"calibration", "agreement", "parity", "speed"}
 #: ``4.1 [3.2, 6.2]`` of a table, or ``4.1~\% of neurons [3.2, 6.2]`` of the prose.
 _INTERVAL = re.compile(r"\$?-?\$?\d+(?:\.\d+)?(?:~[^][{}]+)? \[[^]]*\]")
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.browser.conftest import Open, Opened
+from tests.rendering.tex import text_of
 from tests.report.page.runs import HOSTILE, Analysed, analysed
 
 pytestmark = pytest.mark.browser
@@ -162,6 +163,24 @@ def test_print_is_on_white_without_what_cannot_be_used_on_paper(open_page: Open)
     page = open_page(scheme="dark").page
     page.emulate_media(media="print", color_scheme="dark")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
-    assert not page.locator("nav").is_visible()
-    assert not page.locator("#map-choice").is_visible()
+    controls = page.locator("nav, select, button, details.numbers, .operated")
+    assert controls.count() > 10
+    assert not any(one.is_visible() for one in controls.all())
     assert page.locator("#plot-doses svg").is_visible()
+
+
+def test_the_printed_page_is_a_few_sheets_of_a4_with_every_section(open_page: Open, tmp_path: Path) -> None:
+    page = open_page(scheme="dark").page
+    page.pdf(path=tmp_path / "report.pdf", print_background=True, prefer_css_page_size=True)
+    content = (tmp_path / "report.pdf").read_bytes()
+    sheets = re.findall(rb"/Type\s*/Page\b[^s]", content)
+    assert 4 <= len(sheets) <= 9
+    width, height = map(float, re.search(rb"/MediaBox\s*\[\s*0 0 ([0-9.]+) ([0-9.]+)", content).groups())
+    assert (width, height) == (pytest.approx(595, abs=1), pytest.approx(842, abs=1))
+    said = text_of(tmp_path / "report.pdf")
+    for heading in ("Every block and rate", "Dose–response", "Threshold by block", "Sufficiency", "Diagnostics"):
+        assert heading in said
+    assert "These numbers as a table" not in said
+    assert "Downloads" not in said
+    # The page on the screen is as it was.
+    page.wait_for_function("() => document.querySelector('#plot-doses svg').clientWidth > 900", timeout=WAIT)

@@ -61,7 +61,8 @@ def test_the_latex_table_escapes_title_and_notes_and_says_the_counts() -> None:
     text = make_result().to_latex()
     assert r"\caption{Two-phase line of y\_1 on x}" in text
     assert r"24 prompts in 12 documents. A first note. 100\% \& a second." in text
-    assert r"0 & threshold & 0.035 & 0.001 & -- & -- & 0.032 & 0.037 & -- \\" in text
+    assert r"0 & threshold & 0.0346 & 0.00100 & [0.0320, 0.0370] \\" in text
+    assert "threshold of layer 1: undefined: the curve is flat." in text
 
 
 def test_a_result_is_drawn_on_the_axes_given() -> None:

@@ -293,7 +293,8 @@ def test_the_result_says_what_was_done_and_draws_the_break() -> None:
     )
     ax = Figure().subplots()
     result.plot(ax)
-    curve, mark = ax.lines
+    curve, mark, named = ax.lines
+    assert named.get_label() == "threshold"
     np.testing.assert_array_equal(curve.get_xdata(), DOSES)
     np.testing.assert_allclose(mark.get_xdata(), result.tidy()["estimate"].iloc[0])
 

@@ -13,10 +13,10 @@ from ripplestats.fits.core import core_terms
 from ripplestats.fits.curves import DocumentCurves
 from ripplestats.fits.run_estimates import layer_curves
 from ripplestats.fits.segmented import segmented_terms
+from ripplestats.fits.specification_result import SpecificationCurve
 from ripplestats.fits.specifications import (
     ALL_BUT_FIRST,
     CHOICES,
-    SpecificationCurve,
     layer_sets,
     specification_curve,
     specifications,

@@ -8,7 +8,15 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from ripplestats.rendering.charts import PALETTE, chart_style, draw_band, draw_curves, draw_terms
+from ripplestats.rendering.charts import (
+    PALETTE,
+    chart_style,
+    draw_band,
+    draw_curves,
+    draw_terms,
+    in_standard_errors,
+    percent_ticks,
+)
 
 X = np.array([0.1, 0.2, 0.4])
 
@@ -70,11 +78,58 @@ def test_curves_have_a_colour_each_and_a_line_at_their_mark(ax: Axes) -> None:
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["0", "all"]
 
 
-@pytest.mark.parametrize(("n", "legend"), [(1, False), (2, True), (7, True), (8, False), (30, False)])
-def test_a_legend_is_there_where_colours_tell_the_curves_apart(ax: Axes, n: int, legend: bool) -> None:
+@pytest.mark.parametrize(
+    ("n", "named"),
+    [(1, []), (2, ["0", "1"]), (7, list("0123456")), (8, ["0", "4", "7"]), (30, ["0", "15", "29"])],
+)
+def test_a_legend_names_curves_that_colours_tell_apart_and_of_many_the_ends(ax: Axes, n: int, named: list[str]) -> None:
     draw_curves(ax, X, np.arange(3.0 * n).reshape(n, 3), range(n), marks={}, x_label="", y_label="")
     assert len(ax.lines) == n
-    assert (ax.get_legend() is not None) == legend
+    assert len(set(colours(ax))) == n
+    legend = ax.get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == named if named else legend is None
+
+
+def test_all_marks_of_a_curve_are_drawn_and_named_once(ax: Axes) -> None:
+    draw_curves(ax, X, X[None], ["all"], marks={"all": [0.15, 0.3]}, mark_name="break", x_label="", y_label="")
+    at = [line.get_xdata()[0] for line in ax.lines if line.get_linestyle() == "--" and len(line.get_xdata())]
+    assert at == [0.15, 0.3]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["break"]
+
+
+def test_a_curve_that_lacks_doses_is_drawn_through_those_it_has(ax: Axes) -> None:
+    draw_curves(ax, X, np.array([[1.0, np.nan, 3.0]]), ["all"], marks={}, x_label="", y_label="")
+    np.testing.assert_array_equal(ax.lines[0].get_xydata(), [[0.1, 1], [0.4, 3]])
+
+
+def test_terms_of_several_groups_are_named_by_group_and_drawn_about_their_margin(ax: Axes) -> None:
+    terms = pd.DataFrame(
+        {"layer": [3, 4], "term": "difference", "estimate": [0.01, 0.2], "conf_low": [0, 0.1], "conf_high": [0.02, 0.3]}
+    )
+    draw_terms(ax, terms, margin=0.05)
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["3", "4"]
+    (band,) = ax.patches
+    assert (band.get_x(), band.get_x() + band.get_width()) == (-0.05, 0.05)
+
+
+def test_in_standard_errors_terms_of_several_units_share_an_axis() -> None:
+    terms = pd.DataFrame(
+        {"term": ["a", "b", "c"], "estimate": [4.0, 0.01, 1.0], "std_error": [2.0, 0.01, np.nan],
+         "conf_low": [0.0, 0.0, 0.0], "conf_high": [8.0, 0.02, 2.0]}
+    )  # fmt: skip
+    found = in_standard_errors(terms)
+    assert found["estimate"].to_list() == [2.0, 1.0]
+    assert found["conf_high"].to_list() == [4.0, 2.0]
+
+
+@pytest.mark.parametrize(("limits", "shown"), [((0.3, 12), ["0.5", "1", "2", "5", "10"]), ((3, 8), ["5"])])
+def test_percent_ticks_are_plain_numbers_within_the_axis(
+    ax: Axes, limits: tuple[float, float], shown: list[str]
+) -> None:
+    ax.set_yscale("log")
+    ax.set_ylim(*limits)
+    percent_ticks(ax)
+    assert [label.get_text() for label in ax.get_yticklabels()] == shown
 
 
 def test_terms_are_drawn_from_the_top_down_with_their_intervals(ax: Axes) -> None:

@@ -108,7 +108,7 @@ def test_a_table_by_hand() -> None:
 a\_1 & n & value & large & other \\
 \midrule
 x \& y & 1 & 1.235 & 1.23e+06 & -- \\
--- & -2 & $-0.500$ & 0.000 & 100\% \\
+-- & $-$2 & $-$0.500 & 0.000 & 100\% \\
 z & 30 & -- & 999999.000 & \textbackslash{}it \\
 \bottomrule
 \end{tabular}

@@ -15,6 +15,15 @@ _PREAMBLE = r"""\documentclass{article}
 needs_pdflatex = pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not on PATH")
 
 
+def _found(package: str) -> bool:
+    if shutil.which("kpsewhich") is None:
+        return False
+    return subprocess.run(["kpsewhich", f"{package}.sty"], capture_output=True, check=False, timeout=60).returncode == 0
+
+
+needs_siunitx = pytest.mark.skipif(not _found("siunitx"), reason="siunitx is not installed (texlive-science)")
+
+
 def compile_tex(body: str, folder: Path, packages: str = "") -> Path:
     """Compile ``body`` and return the PDF; an error of TeX, or a glyph that is missing, fails the test."""
     source = folder / "document.tex"

@@ -10,19 +10,19 @@ from matplotlib.image import imread
 
 from ripplestats.fits.run_estimates import INVERTED, cell_curves, layer_curves
 from ripplestats.rendering import charts
+from ripplestats.rendering.figure_files import figure_file
 from ripplestats.report.figures import (
     draw_dose_response,
     draw_layer_by_rate,
     draw_seed_dots,
     draw_threshold_by_layer,
-    figure,
     mean_effects,
     write_figures,
 )
 from ripplestats.store.run_directory import Run
 from tests.rendering.tex import text_of
 from tests.report.conftest import EVIL, Finished, finished
-from tests.store.synthetic_run import BREAK, RATES
+from tests.store.synthetic_run import BREAK, RATES, make_run
 
 NAMES = ("dose_response", "layer_by_rate", "seed_dots", "threshold_by_layer")
 
@@ -50,10 +50,45 @@ def inked(path: Path) -> float:
     return float((imread(path)[..., :3] < 0.98).any(axis=2).mean())
 
 
-def test_four_figures_are_written_as_pdf_and_png(figures: Path) -> None:
-    assert sorted(path.name for path in figures.iterdir()) == [
-        f"{name}.{kind}" for name in NAMES for kind in ("pdf", "png")
-    ]
+def test_four_figures_are_written_with_their_captions_and_for_slides(figures: Path) -> None:
+    expected = [f"{name}.{kind}" for name in NAMES for kind in ("pdf", "png", "txt")]
+    assert sorted(path.name for path in figures.iterdir()) == sorted([*expected, "slides"])
+    slides = [f"{name}.{kind}" for name in NAMES for kind in ("pdf", "png")]
+    assert sorted(path.name for path in (figures / "slides").iterdir()) == slides
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_slide_is_1920_by_1080(figures: Path, name: str) -> None:
+    height, width = imread(figures / "slides" / f"{name}.png").shape[:2]
+    assert (width, height) == (pytest.approx(1920, abs=2), pytest.approx(1080, abs=2))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_caption_says_in_words_what_was_run(figures: Path, name: str) -> None:
+    caption = " ".join((figures / f"{name}.txt").read_text(encoding="utf-8").split())
+    assert f"Model synthetic-model, dataset {EVIL}" in caption
+    assert "nan" not in caption.replace("Finance", "")
+    assert len(caption) > 150
+
+
+def test_the_caption_of_the_dose_response_gives_its_numbers(figures: Path, synthetic: Finished) -> None:
+    effects = synthetic.run.effects()
+    chosen = effects[(effects["arm"] == "top") & (effects["layer"] > 0) & (effects["rate"] == 0.1)]
+    caption = " ".join((figures / "dose_response.txt").read_text(encoding="utf-8").split())
+    assert f"{chosen['delta_logprob'].mean():.3f} nats at 10.0 %" in caption
+
+
+def test_keep_top_has_a_figure_of_its_own(synthetic: Finished, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", arms=("top", "keep_top"), curve=lambda rate: 2 - rate)
+    write_figures(run, cell_curves(run), synthetic.estimates, n_boot=50)
+    folder = run.path / "figures"
+    assert inked(folder / "sufficiency.png") > 0.02
+    effects = run.effects()
+    kept = effects[(effects["arm"] == "keep_top") & (effects["layer"] > 0)].groupby("rate")["delta_logprob"].mean()
+    won_back = f"{100 * (1 - kept[0.1] / kept[0.002]):.0f} % at 10.0 % of neurons"
+    said = " ".join((folder / "sufficiency.txt").read_text(encoding="utf-8").split())
+    assert f"sufficiency: {won_back}." in said
+    assert "all but the largest" not in text_of(folder / "dose_response.pdf")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -74,12 +109,12 @@ def test_the_name_of_the_dataset_is_drawn_as_it_is(figures: Path, name: str) -> 
 def test_the_same_run_gives_the_same_bytes(synthetic: Finished, figures: Path, tmp_path: Path) -> None:
     run = elsewhere(synthetic, tmp_path / "again")
     write_figures(run, cell_curves(run), synthetic.estimates, n_boot=50)
-    for path in figures.iterdir():
-        assert (run.path / "figures" / path.name).read_bytes() == path.read_bytes(), path.name
+    for path in figures.rglob("*.*"):
+        assert (run.path / "figures" / path.relative_to(figures)).read_bytes() == path.read_bytes(), path.name
 
 
 def test_text_that_would_break_mathematics_is_drawn(tmp_path: Path) -> None:
-    with figure(tmp_path / "plot", r"dataset $\frac{$ and $x_1^2$", (3.0, 2.0)) as page:
+    with figure_file(tmp_path / "plot", r"dataset $\frac{$ and $x_1^2$", (3.0, 2.0)) as page:
         page.subplots().set_title("$not mathematics$")
     assert inked(tmp_path / "plot.png") > 0.01
     printed = text_of(tmp_path / "plot.pdf")
@@ -88,13 +123,13 @@ def test_text_that_would_break_mathematics_is_drawn(tmp_path: Path) -> None:
 
 
 def test_a_figure_whose_drawing_fails_is_not_written(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no data"), figure(tmp_path / "plot", "source", (3.0, 2.0)):
+    with pytest.raises(ValueError, match="no data"), figure_file(tmp_path / "plot", "source", (3.0, 2.0)):
         raise ValueError("no data")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_name_that_the_font_has_no_glyphs_for_warns_of_nothing(tmp_path: Path) -> None:
-    with figure(tmp_path / "plot", "dataset 数据", (3.0, 2.0)) as page:
+    with figure_file(tmp_path / "plot", "dataset 数据", (3.0, 2.0)) as page:
         page.subplots().plot([0, 1])
     assert (tmp_path / "plot.pdf").exists()
 
@@ -126,7 +161,7 @@ def test_the_dose_response_of_the_first_block_does_not_claim_to_be_of_the_others
 def test_the_map_holds_the_mean_of_every_layer_and_rate(synthetic: Finished, page: Figure) -> None:
     effects = synthetic.run.effects()
     effects = effects[effects["arm"] == "top"]
-    draw_layer_by_rate(page, layer_curves(effects, "delta_logprob"), "largest activations")
+    draw_layer_by_rate(page, layer_curves(effects, "delta_logprob"), "top")
     ax = page.axes[0]
     expected = effects.groupby(["layer", "rate"])["delta_logprob"].mean().unstack()
     np.testing.assert_allclose(ax.images[0].get_array(), expected, rtol=1e-5)
@@ -193,7 +228,7 @@ def test_every_kind_of_run_has_its_figures(
     monkeypatch.setitem(charts._STYLE, "savefig.dpi", 40)  # pixels are looked at above
     made = finished(tmp_path / "run", **options)
     write_figures(made.run, cell_curves(made.run), made.estimates, n_boot=50)
-    assert len(list((made.run.path / "figures").iterdir())) == 2 * len(NAMES)
+    assert len(list((made.run.path / "figures").glob("*.*"))) == 3 * len(NAMES)
 
 
 def test_estimates_read_back_from_disk_give_the_same_figure(synthetic: Finished, tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from ripplestats.fits.specifications import SpecificationCurve, specification_curve
+from ripplestats.fits.specification_result import SpecificationCurve
+from ripplestats.fits.specifications import specification_curve
 from ripplestats.report.specification_curve import (
     draw_specification_curve,
     specification_table,

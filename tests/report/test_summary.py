@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 
 from ripplestats.fits.run_estimates import INVERTED
+from ripplestats.rendering.provenance import details, provenance
 from ripplestats.report.summary import summarise
-from ripplestats.report.wording import ARM_NAMES, METRIC_NAMES, details, interval, percent, provenance
+from ripplestats.report.wording import ARM_NAMES, METRIC_NAMES, interval, percent
 from ripplestats.store import schema
 from tests.report.conftest import EVIL, Finished, finished
 from tests.store.synthetic_run import LEVELS, synthetic_manifest

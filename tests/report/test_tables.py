@@ -20,7 +20,7 @@ from tests.store.synthetic_run import synthetic_definition, synthetic_manifest
 
 SNAPSHOTS = Path(__file__).parent.parent / "snapshots"
 LIMITS = ["estimate", "conf_low", "conf_high"]
-NAMES = ("claims", "core_fraction", "core_shapes", "mixed_model", "thresholds")
+NAMES = ("claims", "claims_long", "core_fraction", "core_shapes", "estimates_long", "mixed_model", "thresholds")
 ESCAPED = r"evil\_\% \& \# \textbackslash{}input\{x\} \$"
 
 
@@ -69,22 +69,23 @@ def hand_made(tmp_path: Path, rows: list[dict[str, object]], claims: list[dict[s
     return Finished(run, estimates, pd.DataFrame(claims or [], columns=list(CLAIM_COLUMNS)))
 
 
-def test_four_tables_are_written(tables: dict[str, str]) -> None:
+def test_all_tables_are_written(tables: dict[str, str]) -> None:
     assert tuple(tables) == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_table_names_model_dataset_documents_and_level(tables: dict[str, str], name: str) -> None:
-    assert f"Model synthetic-model, dataset {ESCAPED}." in tables[name]
-    assert "revision r1, float32; 12 prompts in 12 documents (the clusters); 2026-01-02." in tables[name]
-    assert re.search(r"95 ?\\% .*intervals|[Ii]ntervals are 95 \\%", tables[name])
+    caption = tables[name].partition(r"\caption{")[2].partition("\n")[0]
+    assert f"Model synthetic-model, revision r1, dataset {ESCAPED}, 2026-01-02." in caption
+    assert "float32; 12 prompts in 12 documents (the clusters)." in tables[name]
+    assert re.search(r"95 ?\\% .*intervals|95 ?\\% interval|[Ii]ntervals are 95 \\%", tables[name])
     assert rf"\label{{tab:{name.replace('_', '-')}}}" in tables[name]
     assert EVIL not in tables[name]
 
 
 @needs_pdflatex
 def test_all_tables_compile_and_print_the_name_of_the_dataset(tables: dict[str, str], tmp_path: Path) -> None:
-    printed = text_of(compile_tex("\n".join(tables.values()), tmp_path))
+    printed = text_of(compile_tex("\n".join(tables.values()), tmp_path, r"\usepackage{longtable}"))
     assert printed.count(EVIL) >= len(NAMES)
     assert "core fraction" in printed
 
@@ -186,6 +187,26 @@ def test_the_claims_table_counts_the_blocks_that_decide_for_themselves(tmp_path:
     ]
 
 
+def long_body(table: str) -> list[list[str]]:
+    """The cells of the rows of a table that breaks over pages."""
+    rows = table.partition("\\endfoot\n")[2].partition("\n\\end{longtable}")[0].splitlines()
+    return [[cell.strip() for cell in row.removesuffix(r"\\").replace("$-$", "-").split(" & ")] for row in rows]
+
+
+def test_the_long_tables_have_a_row_an_estimate_and_claim(tables: dict[str, str], synthetic: Finished) -> None:
+    decided = synthetic.claims[synthetic.claims["decision"] != ""]
+    rows = long_body(tables["claims_long"])
+    assert [row[1] for row in rows] == decided["layer"].to_list()
+    assert [row[-1] for row in rows] == decided["decision"].to_list()
+    thresholds = [row for row in long_body(tables["estimates_long"]) if row[2] == "threshold"]
+    assert [row[:2] for row in thresholds] == [
+        ["top", "all"], ["top", "0"], ["top", "1"], ["top", "2"], ["random", "all"],
+    ]  # fmt: skip
+    of = shown_rows(synthetic, "top", "1").set_index("quantity").loc["threshold"]
+    assert float(thresholds[2][3]) == pytest.approx(100 * of["estimate"], rel=0.05)
+    assert "p, adjusted" in tables["claims_long"]
+
+
 def test_layers_keep_their_order_beyond_ten(tmp_path: Path) -> None:
     layers = ["all", *map(str, range(12))]
     slopes = {"threshold": 0.04, "slope_below": 1.0, "slope_above": 0.0}
@@ -241,7 +262,7 @@ def test_what_was_used_is_named_with_what_was_asked_for(tmp_path: Path) -> None:
     made.run.update(dataset=dataset)
     write_tables(made.run, made.estimates, made.claims)
     for table in tables_of(made.run).values():
-        assert r"dataset synthetic (not wiki\_text: the hub could not be reached)" in table
+        assert r"dataset synthetic (not wiki\_text: the hub could not be reached), 2026-01-02" in table
 
 
 def test_a_run_that_is_not_complete_counts_the_prompts_that_are_done(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def fit_by_law(
         if not why:
             return general
     simple = fitted("simple")
-    return replace(simple, notes=(f"By the simple law, for {why}.", *simple.notes))
+    return replace(simple, notes=(f"The simple law was fitted, for {why}.", *simple.notes))
 
 
 def _not_for(values: Floats, x: Floats) -> str:
@@ -63,7 +63,7 @@ def _not_for(values: Floats, x: Floats) -> str:
 def _not_told(general: BreakModel) -> str:
     """Return why the general law tells no mean break, or nothing; what no law can tell is the simple one's to say."""
     if general.undefined:
-        return f"under the general one the threshold is {general.undefined}"
+        return f"the general one gives no threshold: {general.undefined.removeprefix('undefined: ')}"
     if not np.isfinite(general.std_error[0]) and general.n_clusters > 1:
-        return "under the general one the threshold has no interval: the information is singular"
+        return "the general one gives the threshold no interval: the information is singular"
     return ""

@@ -42,9 +42,8 @@ _OVERSHOOT = 5.0
 class BreakModel:
     """A fitted segmented mixed model.
 
-    ``terms`` (of length T) and their arrays: ``estimate``, ``std_error`` (robust to clusters; of
-    spreads, if that is larger, ``model_error``), ``model_error`` (as if
-    the model were true), ``low`` and ``high``; ``reasons`` say why a figure is undefined, or nothing.
+    ``terms`` (of length T) and their arrays: ``estimate``, ``std_error`` (robust to clusters; of spreads, if that is
+    larger, as if the model were true), ``low`` and ``high``; ``reasons`` say why a figure is undefined, or nothing.
     ``breaks`` and ``break_errors`` (P,) are mean and SD of each prompt's break given its curve (empirical Bayes).
     ``log_likelihood`` is exact at the estimates, ``restricted`` NaN unless REML; ``quadrature_error`` is its change
     with twice the nodes; ``rivals`` are breaks of other optima, each with the log-likelihood it lacks.
@@ -53,7 +52,6 @@ class BreakModel:
     terms: tuple[str, ...]
     estimate: Floats
     std_error: Floats
-    model_error: Floats
     low: Floats
     high: Floats
     reasons: tuple[str, ...]
@@ -239,8 +237,7 @@ def _finish(
     reasons = with_doubt(scales.reasons(estimate, std_error), scales.names, free, half)
     rivals = _rivals(optima, best, scales.dose, float(std_error[0]) / 10)
     return BreakModel(
-        scales.names, estimate, std_error, scales.slope(free) * model,
-        scales.data_scale(free - half), scales.data_scale(free + half), reasons,
+        scales.names, estimate, std_error, scales.data_scale(free - half), scales.data_scale(free + half), reasons,
         breaks=here.break_mean * scales.dose,
         break_errors=np.sqrt(here.break_variance) * scales.dose,
         log_likelihood=best.log_likelihood - scales.jacobian(problem.blocks),
@@ -269,6 +266,6 @@ def _undefined(names: tuple[str, ...], law: Law, n_prompts: int, labels: NDArray
     blank = np.full(len(names), np.nan)
     nothing = np.full(n_prompts, np.nan)
     return BreakModel(
-        names, blank, blank, blank, blank, blank, (why,) * len(names), nothing, nothing,
+        names, blank, blank, blank, blank, (why,) * len(names), nothing, nothing,
         np.nan, np.nan, np.nan, (), int(labels.max()) + 1, (), law,
     )  # fmt: skip

@@ -30,7 +30,7 @@ def notes_on(
     idle = [RANDOM[problem.layout.columns[i]] for i in problem.layout.idle(best.parameters)]
     outside, name = _outside(problem, best.parameters), "log-normal" if problem.layout.law == LOG_NORMAL else "normal"
     said = {
-        f"By their {name} law {outside:.0%} of breaks lie outside the doses: doubt that law.": outside > _OUTSIDE,
+        f"The {name} law of breaks puts {outside:.0%} of them outside the doses: doubt it.": outside > _OUTSIDE,
         "Not unique: " + "; ".join(f"a break at {at:.4g} has a log-likelihood only {lack:.2g} lower" for at, lack in rivals)
         + ".": bool(rivals),
         "The spread of breaks lies on the boundary (zero).": problem.equal_breaks,
@@ -57,9 +57,9 @@ def where_search_ended(problem: Problem, best: Optimum) -> str:
         return "undefined: the fit did not converge"
     measure = f"{WIDEST_LOG_NORMAL:g} in the logarithm" if layout.law == LOG_NORMAL else "half the doses' range"
     said = (
-        f"undefined: breaks differ more between prompts than the doses can tell (with a standard deviation of {measure}, "
-        f"the widest that is searched, {_outside(problem, parameters):.0%} lie outside the doses"
+        "undefined: breaks differ more between prompts than the doses can tell; at the widest spread that is searched, a "
+        f"standard deviation of {measure}, {_outside(problem, parameters):.0%} of them lie outside the doses"
     )
     if not layout.serial:
-        return f"{said})"
-    return f"{said}, and errors of neighbouring doses correlate {np.tanh(parameters[layout.first_shape]):.2f})"
+        return said
+    return f"{said}, and errors of neighbouring doses correlate {np.tanh(parameters[layout.first_shape]):.2f}"

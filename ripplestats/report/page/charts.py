@@ -164,8 +164,8 @@ def _thresholds() -> Spec:
     }
     undefined = {
         "data": {"name": "undefined"},
-        "mark": {"type": "text", "text": "×", "color": "var(--muted)", "fontSize": 14, "aria": False},
-        "encoding": {"x": block, "y": {"value": _HEIGHT - 8}},
+        "mark": {"type": "text", "text": "×", "color": "var(--muted)", "fontSize": 14, "yOffset": -8, "aria": False},
+        "encoding": {"x": block, "y": {"value": "height"}},
     }
     return _chart("Threshold by block", [overall, mean, interval, point, undefined])  # fmt: skip
 

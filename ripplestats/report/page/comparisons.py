@@ -10,6 +10,7 @@ from ripplestats.fits.bootstrap import resample_documents, simultaneous_band
 from ripplestats.fits.curve_layout import ALL_LAYERS, Cell
 from ripplestats.fits.curves import DocumentCurves, Floats
 from ripplestats.fits.run_estimates import main_rows
+from ripplestats.fits.sufficiency import shares_of_whole
 from ripplestats.report.page.blocks import Curves, beside, colours, of_main
 from ripplestats.report.page.plain import numbers, text
 from ripplestats.report.wording import ARM_NAMES
@@ -73,20 +74,22 @@ def sufficiency(curves: Curves, main: Cell, estimates: pd.DataFrame) -> dict[str
     if top is None or kept is None:
         return None
     groups = [group for group in top.groups if group in kept.groups]
+    shares = shares_of_whole(top, kept, groups)
+    necessary, sufficient = (
+        {"rates": numbers(100 * one.x), "effect": numbers(_means(one, groups)), "share": numbers(share)}
+        for one, share in zip((top, kept), shares, strict=True)
+    )
     return {
         "groups": [str(group) for group in groups],
-        "necessary": {"rates": numbers(100 * top.x), **_share(top, groups, -1)},
-        "sufficient": {"rates": numbers(100 * kept.x), **_share(kept, groups, 0)},
+        "necessary": necessary,
+        "sufficient": sufficient,
         "fractions": list(_fractions(estimates, main)),
     }
 
 
-def _share(curves: DocumentCurves, groups: list[Any], whole: int) -> dict[str, Any]:
-    mean = curves.pooled()[[curves.groups.index(group) for group in groups]]
-    level = mean[:, [whole]]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        share: Floats = np.where(level > 0, mean / level, np.nan)
-    return {"effect": numbers(mean), "share": numbers(share if whole else 1 - share)}
+def _means(curves: DocumentCurves, groups: list[Any]) -> Floats:
+    mean: Floats = curves.pooled()[[curves.groups.index(group) for group in groups]]
+    return mean
 
 
 def _fractions(estimates: pd.DataFrame, main: Cell) -> Iterator[dict[str, Any]]:

@@ -20,6 +20,7 @@ from ripplestats.hypotheses.claims import (
     UNDEFINED,
     core_claim,
 )
+from ripplestats.rendering.numbers import fixed, p_value, with_interval
 from ripplestats.report.page.blocks import block_name, of_main
 from ripplestats.report.page.plain import text
 
@@ -108,7 +109,7 @@ def _verdict(name: str, rows: pd.DataFrame, unit: str) -> Verdict:
             BlockResult(
                 str(row["layer"]),
                 measure.with_interval(row),
-                "–" if np.isnan(row["p_adjusted"]) else f"{row['p_adjusted']:.2g}",
+                p_value(row["p_adjusted"]) or "–",
                 str(row["decision"]),
             )
             for row in blocks.to_dict("records")
@@ -133,13 +134,8 @@ class _Measure:
 
     def with_interval(self, row: "pd.Series | dict[str, float]") -> str:
         scale, decimals = (100, 1) if self._share else (1, 3)
-        if not np.isfinite(row["estimate"]):
-            return "undefined"
-        numbers = [
-            f"{scale * row[name]:.{decimals}f}".replace("-", "−") for name in ("estimate", "conf_low", "conf_high")
-        ]
-        limits = f" [{numbers[1]}, {numbers[2]}]" if np.isfinite([row["conf_low"], row["conf_high"]]).all() else ""
-        return f"{numbers[0]}{limits} {'%' if self._share else self.unit}"
+        shown = with_interval(row["estimate"], row["conf_low"], row["conf_high"], decimals, scale)
+        return f"{shown} {'%' if self._share else self.unit}" if shown else "undefined"
 
 
 def key_figures(estimates: pd.DataFrame, main: Cell, unit: str, blocks: str) -> list[KeyFigure]:
@@ -171,7 +167,6 @@ def _key_figure(name: str, rows: pd.DataFrame, quantity: str, layer: str, share:
     if not np.isfinite(row["estimate"]):
         return KeyFigure(name, "—", "", text(row["note"]))
     scale, decimals = (100, 1) if unit.startswith("%") else (1, 3)
-    numbers = [f"{scale * row[one]:.{decimals}f}".replace("-", "−") for one in ("estimate", "conf_low", "conf_high")]
-    known = np.isfinite([row["conf_low"], row["conf_high"]]).all()
-    limits = f"{100 * row['conf_level']:.0f} % interval {numbers[1]} to {numbers[2]}" if known else "no interval"
-    return KeyFigure(name, f"{numbers[0]} {unit}", limits, text(row["note"]))
+    value, low, high = (fixed(row[one], decimals, scale) for one in ("estimate", "conf_low", "conf_high"))
+    limits = f"{100 * row['conf_level']:.0f} % interval {low} to {high}" if low and high else "no interval"
+    return KeyFigure(name, f"{value} {unit}", limits, text(row["note"]))

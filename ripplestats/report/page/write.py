@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ripplestats.fits.run_estimates import UNITS, main_metric
+from ripplestats.rendering.provenance import details, provenance
 from ripplestats.report.adaptive_design import adaptive_design
 from ripplestats.report.page.blocks import Curves, main_cell, names_of_groups
 from ripplestats.report.page.charts import chart_specs
@@ -15,7 +16,7 @@ from ripplestats.report.page.downloads import downloads
 from ripplestats.report.page.maps import layer_maps
 from ripplestats.report.page.verdicts import key_figures, verdicts
 from ripplestats.report.precision_table import precision_lines
-from ripplestats.report.wording import METRIC_NAMES, details, mean_blocks, provenance
+from ripplestats.report.wording import METRIC_NAMES, mean_blocks
 from ripplestats.store.atomic import write_text
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ def test_the_general_law_is_taken_where_it_tells_the_threshold() -> None:
     values = simulated(1)
     found = fit_by_law(values, X)
     assert found.law == GENERAL
-    assert not any("law, for" in note for note in found.notes)
+    assert not any("law was fitted" in note for note in found.notes)
     same(found, fit_break_model(values, X, law=GENERAL))
 
 
@@ -38,19 +38,22 @@ def test_where_breaks_are_too_wide_for_the_general_law_the_simple_one_is_taken_a
     values = wide()
     general, found = fit_by_law(values, X, law="general"), fit_by_law(values, X)
     assert general.undefined.startswith(
-        "undefined: breaks differ more between prompts than the doses can tell (with a standard deviation of 1.5 in the logarithm"
+        "undefined: breaks differ more between prompts than the doses can tell; at the widest spread that is searched, a "
+        "standard deviation of 1.5 in the logarithm, "
     )
     assert "and errors of neighbouring doses correlate" in general.undefined
+    assert "(" not in general.undefined
     assert found.law == SIMPLE
-    assert found.notes[0] == f"By the simple law, for under the general one the threshold is {general.undefined}."
+    reason = general.undefined.removeprefix("undefined: ")
+    assert found.notes[0] == f"The simple law was fitted, for the general one gives no threshold: {reason}."
     same(found, fit_break_model(values, X))
 
 
 def test_few_prompts_and_negative_doses_are_for_the_simple_law_and_it_is_said() -> None:
     few, negative = fit_by_law(simulated(1, n=12), X), fit_by_law(simulated(1, n=30), X - 1)
     assert few.law == negative.law == SIMPLE
-    assert few.notes[0] == "By the simple law, for the general one is chosen from 30 prompts on."
-    assert negative.notes[0] == "By the simple law, for the general one knows no negative dose."
+    assert few.notes[0] == "The simple law was fitted, for the general one is chosen from 30 prompts on."
+    assert negative.notes[0] == "The simple law was fitted, for the general one knows no negative dose."
 
 
 def test_a_general_fit_without_an_interval_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,7 +64,7 @@ def test_a_general_fit_without_an_interval_gives_way(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(law_choice, "fit_break_model", without_interval)
     found = fit_by_law(simulated(1, n=30), X)
     assert found.law == SIMPLE
-    assert found.notes[0].endswith("the threshold has no interval: the information is singular.")
+    assert found.notes[0].endswith("gives the threshold no interval: the information is singular.")
 
 
 def test_unknown_laws_and_doses_that_a_law_does_not_know_are_one_clear_line() -> None:

@@ -24,6 +24,8 @@ const CONFIG = {
     orient: "top", symbolStrokeWidth: 2,
   },
 };
+/* Pixels between the margins of a printed page, and how high charts are on it. */
+const PRINTED = { width: 670, height: 0.8 };
 let printing = false;
 
 /* Numbers and names */
@@ -57,8 +59,9 @@ async function draw(name, description, sources, change = () => {}) {
   const spec = structuredClone(data.charts[name]);
   spec.description = description;
   change(spec);
-  spec.height *= SCALE;
-  const narrow = holder.clientWidth < NARROW;
+  spec.height *= printing ? PRINTED.height : SCALE;
+  if (printing) Object.assign(spec, { width: PRINTED.width, autosize: { type: "fit-x", contains: "padding" } });
+  const narrow = !printing && holder.clientWidth < NARROW;
   const legend = { ...CONFIG.legend, columns: narrow ? 1 : 3 };
   const compiled = vegaLite.compile(spec, { config: { ...CONFIG, legend } }).spec;
   for (const source of compiled.data) if (source.name in sources) source.values = sources[source.name];

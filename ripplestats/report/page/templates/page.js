@@ -115,5 +115,16 @@ if (data.residuals) {
 }
 if (data.influence.length) showInfluence();
 dark.addEventListener("change", showMap);
-addEventListener("beforeprint", () => { printing = true; showMap(); });
-addEventListener("afterprint", () => { printing = false; showMap(); });
+
+/* On paper charts are as wide as the page, and its colours are the light ones. */
+function drawAll(forPrint) {
+  printing = forPrint;
+  showMap().then(() => choose(field.block, field.rate));
+  showDoses();
+  showThresholds();
+  if (data.sufficiency) showSufficiency();
+  if (data.residuals) showResiduals();
+  if (data.influence.length) showInfluence();
+}
+addEventListener("beforeprint", () => drawAll(true));
+addEventListener("afterprint", () => drawAll(false));
