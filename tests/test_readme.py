@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from docs.making.blocks import command_lines, printed_by
+from docs.making.blocks import command_lines, outcomes
 from ripplestats.arguments import parse_arguments
 
 ROOT = Path(__file__).parents[1]
@@ -15,8 +15,8 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 @pytest.mark.embedded_model
 def test_the_python_block_runs(embedded_model: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    (printed,) = printed_by(README, "README.md")
-    assert "threshold" in printed
+    (outcome,) = outcomes(README, "README.md")
+    assert "threshold" in outcome.printed
     assert (tmp_path / "runs/example/manifest.json").exists()
 
 

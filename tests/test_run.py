@@ -206,14 +206,14 @@ def test_the_run_directory_holds_every_file_of_the_contract(finished: Run) -> No
     parts = sorted(name for name in names if name.startswith("effects/"))
     assert [name[: len("effects/part-000000")] for name in parts] == [f"effects/part-{i:06d}" for i in range(3)]
     assert {"manifest.json", "prompts.parquet", "estimates.csv", "claims.csv", "report.html", "log.jsonl"} <= names
-    for folder, endings in (("tables", [".tex"]), ("figures", [".pdf", ".png"])):
-        stems = {Path(name).stem for name in names if name.startswith(f"{folder}/")}
+    drawn = [".pdf", ".png"]
+    for folder, endings in (("tables", [".tex"]), ("figures", [*drawn, ".txt"]), ("figures/slides", drawn)):
+        inside = {name for name in names if str(Path(name).parent) == folder}
+        stems = {Path(name).stem for name in inside}
         assert len(stems) >= 3
-        assert {name for name in names if name.startswith(f"{folder}/")} == {
-            f"{folder}/{stem}{ending}" for stem in stems for ending in endings
-        }
+        assert inside == {f"{folder}/{stem}{ending}" for stem in stems for ending in endings}
     begin = {".pdf": b"%PDF-", ".png": b"\x89PNG"}
-    for figure in (finished.path / "figures").iterdir():
+    for figure in (finished.path / "figures").rglob("*.p*"):
         assert figure.read_bytes().startswith(begin[figure.suffix])
     assert unfinished(finished.path) == []
 

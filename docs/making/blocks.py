@@ -3,6 +3,10 @@
 A comment on the line before a block, which readers do not see, says where it cannot be run as it stands:
 
     <!-- not run: why -->
+
+and where it draws a picture, which is then set below it, and what it shows for those who do not see it:
+
+    <!-- picture: what it shows -->
 """
 
 import contextlib
@@ -15,33 +19,49 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from docs.making.drawing import drawing
+
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs" / "pages"
 _BLOCK = re.compile(
     r"(?P<before>^[^\n]*\n)?(?P<indent>^ *)```(?P<language>\w+)[^\n]*\n(?P<code>.*?)^(?P=indent)```$", re.DOTALL | re.M
 )
 _NOT_RUN = re.compile(r"<!-- not run: (.+?) -->")
+_PICTURE = re.compile(r"<!-- picture: (.+?) -->")
 _INCLUDED = re.compile(r"^--8<--\n(.+?)\n--8<--$", re.M)
 
 
 @dataclass(frozen=True)
 class Block:
-    """One fenced block: its language, its code with what it includes, where it ends, and why it is not run, if so."""
+    """One fenced block: its language, its code with what it includes, and where it ends.
+
+    ``not_run`` says why it is not run, if so, and ``picture`` what the picture shows that it draws, if it does.
+    """
 
     language: str
     code: str
     indent: str
     end: int
     not_run: str = ""
+    picture: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a block prints, and the picture that it draws, as SVG."""
+
+    printed: str
+    picture: str = ""
 
 
 def code_blocks(text: str) -> Iterator[Block]:
     """Yield the fenced code blocks of a page."""
     for found in _BLOCK.finditer(text):
-        why = _NOT_RUN.search(found["before"] or "")
+        before = found["before"] or ""
+        why, picture = (one[1] if (one := said.search(before)) else "" for said in (_NOT_RUN, _PICTURE))
         code = textwrap.dedent(found["code"])
         code = _INCLUDED.sub(lambda one: (ROOT / one[1]).read_text(encoding="utf-8"), code)
-        yield Block(found["language"], code, found["indent"], found.end(), why[1] if why else "")
+        yield Block(found["language"], code, found["indent"], found.end(), why, picture)
 
 
 def python_blocks(text: str) -> list[Block]:
@@ -49,26 +69,27 @@ def python_blocks(text: str) -> list[Block]:
     return [block for block in code_blocks(text) if block.language == "python" and not block.not_run]
 
 
-def printed_by(text: str, name: str) -> tuple[str, ...]:
-    """Run the Python blocks of a page in order, in one namespace, and return what each prints.
+def outcomes(text: str, name: str) -> tuple[Outcome, ...]:
+    """Run the Python blocks of a page in order, in one namespace, and return what each prints and draws.
 
     Args:
         text: of the page.
         name: of the page, for tracebacks.
     """
-    return _printed_by(tuple(block.code for block in python_blocks(text)), name)
+    return _outcomes(tuple((block.code, bool(block.picture)) for block in python_blocks(text)), name)
 
 
 @cache
-def _printed_by(blocks: tuple[str, ...], name: str) -> tuple[str, ...]:
+def _outcomes(blocks: tuple[tuple[str, bool], ...], name: str) -> tuple[Outcome, ...]:
     namespace: dict[str, object] = {"__name__": "__main__"}
-    printed = []
-    for number, code in enumerate(blocks, 1):
+    found = []
+    for number, (code, draws) in enumerate(blocks, 1):
+        place = f"{name}, block {number}"
         stream = io.StringIO()
-        with contextlib.redirect_stdout(stream):
-            exec(compile(code, f"{name}, block {number}", "exec"), namespace)
-        printed.append(stream.getvalue())
-    return tuple(printed)
+        with contextlib.redirect_stdout(stream), drawing(place) if draws else contextlib.nullcontext([]) as drawn:
+            exec(compile(code, place, "exec"), namespace)
+        found.append(Outcome(stream.getvalue(), *drawn))
+    return tuple(found)
 
 
 def command_lines(text: str, program: str) -> list[list[str]]:
@@ -77,12 +98,24 @@ def command_lines(text: str, program: str) -> list[list[str]]:
 
 
 def with_output(text: str, name: str) -> str:
-    """Return a page with what each Python block prints set below it."""
-    parts, start = [], 0
-    for block, printed in zip(python_blocks(text), printed_by(text, name), strict=True):
+    """Return a page with what each Python block prints and draws set below it.
+
+    Pictures are linked from the page's own folder, as ``pictures_of`` names them.
+    """
+    parts, start, pictures = [], 0, iter(pictures_of(text, name))
+    for block, outcome in zip(python_blocks(text), outcomes(text, name), strict=True):
         parts.append(text[start : block.end])
         start = block.end
-        if printed.strip():
-            lines = ["", "", '```{.text title="prints"}', *printed.rstrip().splitlines(), "```"]
+        if outcome.picture:
+            parts.append(f"\n\n{block.indent}![{block.picture}]({next(pictures)})")
+        if outcome.printed.strip():
+            lines = ["", "", '```{.text title="prints"}', *outcome.printed.rstrip().splitlines(), "```"]
             parts.append("\n".join(f"{block.indent}{line}" if line else line for line in lines))
     return "".join([*parts, text[start:]])
+
+
+def pictures_of(text: str, name: str) -> dict[str, str]:
+    """Return the pictures that the Python blocks of a page draw, SVG by file name."""
+    stem = Path(name).stem
+    drawn = [outcome.picture for outcome in outcomes(text, name) if outcome.picture]
+    return {f"{stem}-{number}.svg": svg for number, svg in enumerate(drawn, 1)}

@@ -1,6 +1,5 @@
 """The figures of the pages, drawn by the package's own code on simulated data whenever the pages are built."""
 
-import io
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -11,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from docs.making.blocks import ROOT
-from ripplestats.rendering.charts import PALETTE, chart_style
+from docs.making.drawing import as_svg, svg_style
+from ripplestats.rendering.charts import PALETTE
 
 BLUE, ORANGE, GREEN = PALETTE[:3]
 GREY = "0.6"
@@ -21,15 +21,10 @@ _WIDE = (6.4, 2.6)
 def picture(name: str) -> str:
     """Return a figure as SVG, its letters as shapes, the same at every build."""
     draw, size = PICTURES[name]
-    with chart_style():
-        import matplotlib as mpl
-
-        with mpl.rc_context({"svg.fonttype": "path", "svg.hashsalt": name}):
-            page = Figure(figsize=size, layout="constrained")
-            draw(page)
-            stream = io.StringIO()
-            page.savefig(stream, format="svg", metadata={"Date": None})
-    return stream.getvalue()
+    with svg_style(name):
+        page = Figure(figsize=size, layout="constrained")
+        draw(page)
+        return as_svg(page)
 
 
 @cache

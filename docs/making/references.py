@@ -7,6 +7,7 @@ import pandas as pd
 
 from docs.making.blocks import ROOT
 from docs.making.markdown import markdown
+from tests.reference.parity import PACKAGES, parity
 
 FOLDER = ROOT / "tests" / "reference"
 
@@ -149,8 +150,21 @@ def _multiplicity() -> str:
     return markdown(rows, ["p", "R: Holm", "R: Benjamini–Hochberg"], numbers_from=0)
 
 
+def _parity() -> str:
+    """Return every comparison with R, and the largest difference, measured now."""
+    rows = [
+        [
+            f"`{line.ours}`", f"`{line.package}` {PACKAGES[line.package]}: `{line.function}`", line.compared, f"{line.numbers:,}",
+            line.said(line.difference), line.said(line.tolerance),
+        ]
+        for line in parity()
+    ]  # fmt: skip
+    heads = ["ours", "R", "compared", "numbers", "largest difference", "asked for"]
+    return markdown(rows, heads, numbers_from=3)
+
+
 REFERENCES: dict[str, Callable[[], str]] = {
     "threshold": lambda: _breaks(1), "several-breaks": lambda: _breaks(2), "davies": _davies, "core": _core,
     "plateau": _plateau, "bootstrap": _bootstrap, "mixed": _mixed, "random-breaks": _random_breaks,
-    "equivalence": _equivalence, "multiplicity": _multiplicity,
+    "equivalence": _equivalence, "multiplicity": _multiplicity, "parity": _parity,
 }  # fmt: skip

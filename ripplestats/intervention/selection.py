@@ -23,7 +23,7 @@ def neuron_ranks(
     if arm == "random":
         if random_ranks is None:
             raise ValueError("the random arm needs random_ranks")
-        return random_ranks
+        return random_ranks.to(activations.device)
     if arm == "magnitude":
         activations = (activations - lower_median(activations)).abs()
     order = torch.sort(activations, dim=-1, descending=arm != "bottom", stable=True).indices

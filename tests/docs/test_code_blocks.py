@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from docs.making.blocks import PAGES, ROOT, code_blocks, command_lines, printed_by, python_blocks
+from docs.making.blocks import PAGES, ROOT, code_blocks, command_lines, outcomes, python_blocks
 from ripplestats import plan, status
 from ripplestats.arguments import parse_arguments
 
@@ -20,7 +20,7 @@ OTHER_PROGRAMS = ("make", "split")
 @pytest.mark.parametrize("name", EXECUTED)
 def test_the_python_of_a_page_runs(name: str, reader: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(reader)
-    printed_by(TEXTS[name], name)
+    outcomes(TEXTS[name], name)
 
 
 def test_few_blocks_are_not_run_and_each_says_why() -> None:
@@ -70,4 +70,4 @@ def test_a_block_that_fails_is_found() -> None:
     page = "text\n\n```python\nx = 1\n```\n\n???\n    ```python\n    assert x == 2\n    ```\n"
     assert len(python_blocks(page)) == 2
     with pytest.raises(AssertionError):
-        printed_by(page, "page")
+        outcomes(page, "page")

@@ -13,54 +13,35 @@ Tolerances:
   of the replicates on the frequencies, is another estimate of the same (up to 7 of 399 ranks away here).
 """
 
-from pathlib import Path
-
 import numpy as np
-import pandas as pd
 import pytest
 
-from ripplestats.fits.bootstrap import Interval, Resamples, bootstrap
-from ripplestats.fits.breakpoint import BreakDesign
-from ripplestats.fits.curves import DocumentCurves, Floats
-from ripplestats.fits.saturation import plateau_weights
+from ripplestats.fits.bootstrap import Interval
+from tests.reference.ours import (
+    BOOT_TERMS,
+    boot_documents,
+    boot_interval,
+    boot_resamples,
+    boot_statistic,
+    table,
+)
 
-HERE = Path(__file__).parent
-THEIRS = pd.read_csv(HERE / "boot_intervals.csv").set_index(["term", "method"])
-REPLICATES = pd.read_csv(HERE / "boot_replicates.csv")
-TERMS = {"plateau": 1e-12, "threshold": 1e-8}
-
-
-def documents() -> DocumentCurves:
-    frame = pd.read_csv(HERE / "boot_documents.csv")
-    values = frame.filter(like="rate_")
-    x = np.array([float(name.removeprefix("rate_")) for name in values])
-    return DocumentCurves(x, np.ones(len(x)), values.to_numpy()[:, None], frame["prompts"].to_numpy(float), ("all",))
-
-
-def resamples(n: int) -> Resamples:
-    """R's resamples, as counts of documents."""
-    indices = pd.read_csv(HERE / "boot_indices.csv", header=None).to_numpy() - 1
-    counts = np.stack([np.bincount(row, minlength=n) for row in indices])
-    return Resamples(counts.astype(np.float64), 1.0 - np.eye(n))
-
-
-def statistic(rows: Floats) -> Floats:
-    x = documents().x
-    return np.column_stack([rows @ plateau_weights(x), BreakDesign(x, np.ones(len(x))).fit(rows).breakpoint])
+THEIRS = table("boot_intervals").set_index(["term", "method"])
+REPLICATES = table("boot_replicates")
+TERMS = dict(zip(BOOT_TERMS, (1e-12, 1e-8), strict=True))
 
 
 @pytest.fixture(scope="module")
 def ours() -> Interval:
-    curves = documents()
-    return bootstrap(curves, statistic, resamples(curves.n_documents), conf_level=0.95)
+    return boot_interval()
 
 
 @pytest.mark.parametrize("term", TERMS)
 def test_estimate_and_replicates_are_those_of_boot(term: str) -> None:
-    curves, place = documents(), list(TERMS).index(term)
-    estimate = statistic(curves.pooled())[0, place]
+    curves, place = boot_documents(), list(TERMS).index(term)
+    estimate = boot_statistic(curves.pooled())[0, place]
     assert estimate == pytest.approx(THEIRS["estimate"][term, "percentile"], rel=TERMS[term])
-    replicates = statistic(curves.pooled(resamples(curves.n_documents).bootstrap)[:, 0])[:, place]
+    replicates = boot_statistic(curves.pooled(boot_resamples(curves.n_documents).bootstrap)[:, 0])[:, place]
     np.testing.assert_allclose(replicates, REPLICATES[term], rtol=TERMS[term])
     by_their_definition = np.quantile(replicates, [0.025, 0.975], method="weibull")
     limits = THEIRS.loc[(term, "percentile"), ["conf_low", "conf_high"]].to_numpy(float)

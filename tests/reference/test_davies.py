@@ -7,30 +7,19 @@ Tolerances:
   not to be our best: breaks between the same last two doses share their statistic.
 """
 
-from pathlib import Path
-
 import numpy as np
-import pandas as pd
 import pytest
 
 from ripplestats.hypotheses.davies import LARGE, davies, davies_test
+from tests.reference.ours import rows_of_davies, table
 
-HERE = Path(__file__).parent
-ROWS = pd.read_csv(HERE / "segmented_data.csv")
-THEIRS = pd.read_csv(HERE / "davies.csv")
-
-
-def frame_of(name: str, rows: str) -> pd.DataFrame:
-    frame = ROWS[ROWS["set"] == name]
-    if rows == "means":
-        return frame.groupby("rate", as_index=False)["effect"].mean()
-    return frame[frame["prompt_id"] <= 4] if rows == "few" else frame
+THEIRS = table("davies")
 
 
 @pytest.mark.parametrize("place", range(len(THEIRS)))
 def test_the_p_value_is_that_of_davies_test(place: int) -> None:
     theirs = THEIRS.iloc[place]
-    frame = frame_of(theirs["set"], theirs["rows"])
+    frame = rows_of_davies(theirs["set"], theirs["rows"])
     assert len(frame) == theirs["n"]
     k, alternative = int(theirs["k"]), theirs["alternative"].replace(".", "-")
     ours = davies_test(frame, y="effect", x="rate", k=k, alternative=alternative).tidy().iloc[0]

@@ -9,75 +9,41 @@ Tolerances:
 - predicted random effects: 1e-3 of their standard deviation.
 """
 
-from functools import cache
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
-from ripplestats.fits.balanced.design import BalancedModel, RandomEffect
-from ripplestats.fits.balanced.fit import BalancedFit, fit_balanced, predict_effects
+from ripplestats.fits.balanced.fit import predict_effects
 from ripplestats.fits.balanced.inference import satterthwaite
 from ripplestats.fits.mixed import mixed
-from ripplestats.fits.products import cross_products, with_layer_mean
+from tests.reference.ours import LMER_COLUMNS, LMER_LEVELS, lmer_curves, lmer_fit, table
 
-FOLDER = Path(__file__).parent
-FIXED, RANDOM, FITS, BLUPS = (pd.read_csv(FOLDER / f"lmer_{name}.csv") for name in ("fixed", "random", "fit", "blups"))
+FIXED, RANDOM, FITS, BLUPS = (table(f"lmer_{name}") for name in ("fixed", "random", "fit", "blups"))
 MODELS = list(FITS["model"])
-#: (columns, columns of document, prompt, layer, prompt in layer), 1 for the intercept alone, 2 with the slope below, 0 for none.
-EFFECTS = {
-    "prompts": (3, 0, 2, 0, 0), "prompts_ml": (3, 0, 2, 0, 0), "prompts_uncorrelated": (3, 0, 2, 0, 0),
-    "prompts_line": (2, 0, 2, 0, 0), "crossed": (3, 0, 2, 1, 0), "crossed_intercepts": (3, 0, 1, 1, 0),
-    "documents": (3, 1, 2, 1, 0), "documents_ml": (3, 1, 2, 1, 0), "documents_slopes": (3, 2, 1, 0, 0),
-    "boundary": (3, 1, 2, 1, 0), "cells": (3, 1, 1, 1, 2),
-}  # fmt: skip
-COLUMNS = ["(Intercept)", "below"]
-LEVEL = {"prompt:layer": "interaction", "prompt.1": "prompt"}
-
-
-@cache
-def curves(name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The curves (prompts × layers × rates) of a data set, prompts' documents, and columns of the design."""
-    frame = pd.read_csv(FOLDER / "lmer_data.csv").query("case == @name")
-    values = frame["effect"].to_numpy().reshape(frame["prompt"].nunique(), frame["layer"].nunique(), -1)
-    rates = values.shape[2]
-    design = np.column_stack([np.ones(rates), frame[["below", "above"]].to_numpy()[:rates]])
-    return values, frame.groupby("prompt")["document"].first().to_numpy(), design
-
-
-@cache
-def fitted(model: str) -> BalancedFit:
-    values, documents, design = curves(FITS.set_index("model").loc[model, "data"])
-    k, *sizes = EFFECTS[model]
-    correlated = not model.endswith("uncorrelated")
-    effects = [RandomEffect(design[:, :size], correlated) if size else None for size in sizes]
-    products = cross_products(with_layer_mean(values) if values.shape[1] > 1 else values, documents)
-    return fit_balanced(products, BalancedModel(design[:, :k], *effects), reml=not model.endswith("_ml"))
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_fixed_effects(model: str) -> None:
-    fit, expected = fitted(model), FIXED[FIXED["model"] == model]
+    fit, expected = lmer_fit(model), FIXED[FIXED["model"] == model]
     np.testing.assert_allclose(fit.fixed, expected["estimate"], rtol=1e-4)
     np.testing.assert_allclose(np.sqrt(np.diag(fit.fixed_covariance)), expected["std_error"], rtol=1e-4)
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_variance_components(model: str) -> None:
-    fit, expected = fitted(model), RANDOM[RANDOM["model"] == model]
+    fit, expected = lmer_fit(model), RANDOM[RANDOM["model"] == model]
     assert fit.sigma == pytest.approx(expected.set_index("grp").loc["Residual", "sdcor"], rel=1e-4)
     for row in expected[expected["grp"] != "Residual"].itertuples():
-        covariance = fit.covariances[LEVEL.get(row.grp, row.grp)]
-        first = COLUMNS.index(row.var1)
-        second = first if pd.isna(row.var2) else COLUMNS.index(row.var2)
+        covariance = fit.covariances[LMER_LEVELS.get(row.grp, row.grp)]
+        first = LMER_COLUMNS.index(row.var1)
+        second = first if pd.isna(row.var2) else LMER_COLUMNS.index(row.var2)
         assert covariance[first, second] == pytest.approx(row.vcov, rel=1e-4, abs=1e-8 * fit.sigma**2), row
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_log_likelihood_and_number_of_parameters(model: str) -> None:
-    fit, expected = fitted(model), FITS.set_index("model").loc[model]
+    fit, expected = lmer_fit(model), FITS.set_index("model").loc[model]
     assert fit.log_likelihood == pytest.approx(expected["log_likelihood"], abs=1e-3)
     assert fit.log_likelihood > expected["log_likelihood"] - 1e-6
     assert fit.n_parameters == expected["n_parameters"]
@@ -86,7 +52,7 @@ def test_log_likelihood_and_number_of_parameters(model: str) -> None:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_satterthwaite_degrees_of_freedom_and_p_values(model: str) -> None:
-    fit, expected = fitted(model), FIXED[FIXED["model"] == model]
+    fit, expected = lmer_fit(model), FIXED[FIXED["model"] == model]
     df = satterthwaite(fit)
     np.testing.assert_allclose(df, expected["df"], rtol=0.01)
     t = np.abs(fit.fixed) / np.sqrt(np.diag(fit.fixed_covariance))
@@ -96,20 +62,20 @@ def test_satterthwaite_degrees_of_freedom_and_p_values(model: str) -> None:
 
 @pytest.mark.parametrize("model", ["crossed", "documents", "cells"])
 def test_predicted_random_effects(model: str) -> None:
-    fit, expected = fitted(model), BLUPS[BLUPS["model"] == model]
-    values, documents, _ = curves(model)
+    fit, expected = lmer_fit(model), BLUPS[BLUPS["model"] == model]
+    values, documents, _ = lmer_curves(model)
     found = predict_effects(fit, values, documents)
     for (level, term), rows in expected.groupby(["grpvar", "term"]):
-        column = COLUMNS.index(term)
-        mine = getattr(found, LEVEL.get(level, level))[..., column].ravel()
-        scale = np.sqrt(fit.covariances[LEVEL.get(level, level)][column, column])
+        column = LMER_COLUMNS.index(term)
+        mine = getattr(found, LMER_LEVELS.get(level, level))[..., column].ravel()
+        scale = np.sqrt(fit.covariances[LMER_LEVELS.get(level, level)][column, column])
         # Units as numbers, so that 10 comes after 2.
         ordered = rows.assign(unit=rows["grp"].astype(str).str.split(":").map(lambda parts: [*map(int, parts)]))
         np.testing.assert_allclose(mine, ordered.sort_values("unit")["condval"], atol=1e-3 * scale)
 
 
 def test_a_frame_and_a_formula_give_lmers_figures() -> None:
-    frame = pd.read_csv(FOLDER / "lmer_data.csv").query("case == 'cells'").sample(frac=1, random_state=1)
+    frame = table("lmer_data").query("case == 'cells'").sample(frac=1, random_state=1)
     terms = mixed(
         frame,
         "effect ~ below + above",

@@ -6,31 +6,18 @@ two digits that the note prints. Both are restricted likelihoods on the same sca
 """
 
 import re
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from ripplestats.fits.mixed import mixed
-from ripplestats.fits.result import FitResult
+from tests.reference.ours import NLME_OPTIONS, nlme_fit, table
 
-FOLDER = Path(__file__).parent
-THEIRS = pd.read_csv(FOLDER / "nlme.csv")
-OPTIONS = {
-    "prompts": {"groups": "prompt", "re_formula": "~ below"},
-    "documents": {"groups": ("document", "prompt")},
-}
+THEIRS = table("nlme")
 
 
-def fitted(model: str) -> FitResult:
-    frame = pd.read_csv(FOLDER / "lmer_data.csv").query("case == @model")
-    return mixed(frame[frame["layer"] == 1], "effect ~ below + above", **OPTIONS[model])
-
-
-@pytest.mark.parametrize("model", list(OPTIONS))
+@pytest.mark.parametrize("model", list(NLME_OPTIONS))
 def test_estimates_variances_and_likelihood(model: str) -> None:
-    result = fitted(model)
+    result = nlme_fit(model)
     ours = result.tidy().set_index("term")
     theirs = THEIRS[THEIRS["model"] == model].set_index("term")
     fixed = ["Intercept", "below", "above"]

@@ -10,19 +10,13 @@ Tolerances:
   lower; 5 % relative, since only the size is of interest. R's is never the lower one.
 """
 
-from pathlib import Path
-
 import numpy as np
-import pandas as pd
 import pytest
 
-from ripplestats.fits.break_patterns import SeveralBreaksDesign
 from ripplestats.fits.breakpoint import BreakDesign
-from ripplestats.fits.curves import DocumentCurves, document_curves
+from tests.reference.ours import breaks, curves_and_error, table
 
-HERE = Path(__file__).parent
-ROWS = pd.read_csv(HERE / "segmented_data.csv")
-THEIRS = pd.read_csv(HERE / "segmented.csv")
+THEIRS = table("segmented")
 CASES = list(THEIRS[["set", "scale", "n_breaks"]].itertuples(index=False, name=None))
 #: By which share ours is lower. Where the best break is at a dose, R's iteration steps around it without end.
 LOWER = {
@@ -41,29 +35,19 @@ LOWER = {
 }
 
 
-def curves_and_error(name: str, scale: str) -> tuple[DocumentCurves, float]:
-    """Prompts' curves, and the sum of squares of rows around the means of their doses."""
-    rows = ROWS[ROWS["set"] == name]
-    rows = rows.assign(x=np.log(rows["rate"]) if scale == "log" else rows["rate"])
-    error = rows["effect"] - rows.groupby("x")["effect"].transform("mean")
-    return document_curves(rows, y="effect", x="x", cluster="prompt_id"), float(error @ error)
-
-
 @pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(map(str, case)))
 def test_breaks_are_those_of_segmented_or_fit_better(case: tuple[str, str, int]) -> None:
     name, scale, n_breaks = case
     theirs = THEIRS.set_index(["set", "scale", "n_breaks"]).loc[case]
     assert theirs["found"]
-    curves, error = curves_and_error(name, scale)
-    fit = SeveralBreaksDesign(curves.x, curves.dose_weights, n_breaks).fit(curves.pooled())
-    ours = error + curves.n_prompts * float(fit.residual_ss[0])
+    fit, ours = breaks(name, scale, n_breaks)
     if case in LOWER:
         assert 1 - ours / theirs["residual_ss"] == pytest.approx(LOWER[case], rel=0.05)
         return
     assert ours == pytest.approx(theirs["residual_ss"], rel=1e-9)
-    breaks = theirs[["psi_1", "psi_2"][:n_breaks]].to_numpy(float)
+    at = theirs[["psi_1", "psi_2"][:n_breaks]].to_numpy(float)
     slopes = theirs[["slope_1", "slope_2", "slope_3"][: n_breaks + 1]].to_numpy(float)
-    np.testing.assert_allclose(fit.breakpoints[0], breaks, rtol=1e-6)
+    np.testing.assert_allclose(fit.breakpoints[0], at, rtol=1e-6)
     np.testing.assert_allclose(fit.slopes[0], slopes, rtol=1e-6)
     assert fit.intercept[0] == pytest.approx(theirs["intercept"], rel=1e-6)
 

@@ -12,53 +12,19 @@ Tolerances:
   linearising changes; the largest gap is 1.73.
 """
 
-from functools import cache
-from pathlib import Path
-
 import numpy as np
-import pandas as pd
 import pytest
 
-from ripplestats.fits.random_breaks.likelihood import Block, Layout
-from ripplestats.fits.random_breaks.model import BreakModel, fit_break_model
-from ripplestats.fits.random_breaks.problem import Problem
+from tests.reference.ours import RANDOM_BREAK_TERMS, best_solution, exact_log_likelihood, random_break_fit, table
 
-HERE = Path(__file__).parent
-DATA = pd.read_csv(HERE / "segmented_lme_data.csv")
-THEIRS = pd.read_csv(HERE / "segmented_lme_fits.csv")
+THEIRS = table("segmented_lme_fits")
 CASES = ["low", "middle", "high"]
-#: R's names of our terms.
-TERMS = {
-    "population_threshold": "threshold", "threshold_sd": "threshold_sd", "intercept": "intercept",
-    "slope_below": "slope_below", "slope_change": "slope_change", "sd_intercept": "sd_intercept",
-    "sd_slope_below": "sd_slope_below", "sd_slope_change": "sd_slope_change", "residual": "residual",
-}  # fmt: skip
-
-
-def curves(case: str) -> tuple[np.ndarray, np.ndarray]:
-    table = DATA[DATA["case"] == case].pivot(index="prompt", columns="rate", values="effect")
-    return table.to_numpy(), table.columns.to_numpy(np.float64)
-
-
-@cache
-def ours(case: str, method: str) -> BreakModel:
-    return fit_break_model(*curves(case), method=method.lower())
-
-
-def exact_at(case: str, solution: pd.Series) -> float:
-    values, x = curves(case)
-    layout = Layout((0, 1, 2), random_break=True, unstructured=False, no_spread=1e-6)
-    problem = Problem((Block(x, values, np.arange(len(values))),), x, layout)
-    mean = solution[["intercept", "slope_below", "slope_change", "threshold"]]
-    spreads = np.log(solution[["residual", "threshold_sd"]].astype(float))
-    parameters = np.array([*mean, *spreads, *solution[["sd_intercept", "sd_slope_below", "sd_slope_change"]]], float)
-    return problem.log_likelihood(parameters, 16)
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_no_solution_of_theirs_has_a_higher_likelihood(case):
-    best = ours(case, "ML").log_likelihood
-    exact = [exact_at(case, solution) for _, solution in THEIRS[THEIRS["case"] == case].iterrows()]
+    best = random_break_fit(case, "ML").log_likelihood
+    exact = [exact_log_likelihood(case, solution) for _, solution in THEIRS[THEIRS["case"] == case].iterrows()]
     assert best >= max(exact) - 1e-3
     assert best <= min(exact) + 1.0
 
@@ -66,19 +32,18 @@ def test_no_solution_of_theirs_has_a_higher_likelihood(case):
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("method", ["ML", "REML"])
 def test_estimates_are_near_their_best_solution(case, method):
-    model = ours(case, method)
+    model = random_break_fit(case, method)
     errors = dict(zip(model.terms, model.std_error, strict=True))
     estimates = dict(zip(model.terms, model.estimate, strict=True))
-    solutions = THEIRS[(THEIRS["case"] == case) & (THEIRS["method"] == method)]
-    best = max((row for _, row in solutions.iterrows()), key=lambda row: exact_at(case, row))
-    for term, name in TERMS.items():
+    best = best_solution(case, method)
+    for term, name in RANDOM_BREAK_TERMS.items():
         assert abs(estimates[term] - best[name]) < 0.5 * errors[term], term
 
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("method", ["ML", "REML"])
 def test_the_likelihood_is_near_that_of_their_linearised_model(case, method):
-    model = ours(case, method)
+    model = random_break_fit(case, method)
     found = model.log_likelihood if method == "ML" else model.restricted
     solutions = THEIRS[(THEIRS["case"] == case) & (THEIRS["method"] == method)]
     assert found == pytest.approx(solutions["loglik"].max(), abs=2)
