@@ -73,8 +73,6 @@ class RunConfig:
         for name in ("workers", "worker_cpus"):
             if getattr(self, name) is not None and self.cluster is None:
                 raise InputError(f"--{name.replace('_', '-')} needs --cluster ray, or --cluster ray://HOST:PORT")
-        if self.device_map is not None and self.cluster is not None:
-            raise InputError("--device-map and --cluster do not go together: a worker's model lies on one device")
         if self.until_width is not None and not 0 < self.until_width < 100:
             raise InputError(f"--until-width {self.until_width:g} must lie between 0 and 100 percentage points")
         for name, allowed in (("engine", ENGINES), ("dtype", DTYPES), ("audit_dtype", AUDIT_DTYPES)):

@@ -120,7 +120,7 @@ def test_a_driver_that_is_killed_and_started_again_ends_the_run(
     done = [record.name for record in run.records()]
     assert 3 <= len(done) < 8
     with start(cluster.client_address, run.path) as driver:
-        _, printed = driver.communicate(timeout=120)
+        _, printed = driver.communicate(timeout=300)
     assert driver.returncode == 0, printed.decode()
     assert "Traceback" not in printed.decode()
     assert not set(done) & {event["name"] for event in list(run.events())[len(done) + 3 :] if event["event"] == "shard"}

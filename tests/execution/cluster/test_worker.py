@@ -1,8 +1,10 @@
 """A worker begins only where everything that fixes the numbers is as it is with the process that asks."""
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import ripplestats as rs
@@ -48,6 +50,20 @@ def test_a_local_model_goes_by_its_whole_path_and_keeps_its_name(
     assert recipe.model == str(tiny_folder)
     assert recipe.computation["model"] == tiny_folder.name
     ShardWorker(recipe).prepare()
+
+
+def test_a_model_that_is_spread_out_here_is_spread_out_there_and_gives_the_same_numbers(
+    recipe: Recipe, job: Sweep, tiny_folder: Path
+) -> None:
+    spread = replace(job, model=rs.load_model(str(tiny_folder), device_map={"": "disk"}))
+    worker = ShardWorker(make_recipe(spread, "hooks", device="cpu", threads=1, batch_size=None))
+    assert worker.prepare().endswith("disk (1 module)")
+    plain = ShardWorker(recipe)
+    plain.prepare()
+    shard = make_shards(job)[1]
+    one, other = (one.compute(shard, job.prompts[shard.rows], slice(0, 8)).encoded for one in (plain, worker))
+    effects = [pd.read_parquet(io.BytesIO(encoded.tables["effects"])) for encoded in (one, other)]
+    pd.testing.assert_frame_equal(*effects, rtol=0, atol=1e-6)
 
 
 def test_other_weights_under_the_same_path_are_refused(recipe: Recipe, tmp_path: Path) -> None:
