@@ -4,7 +4,7 @@ BIN := .venv/bin
 RUN ?= runs/wikitext-smollm2-135m
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults check calibration bench docs tour paper wheel clean
+.PHONY: help demo test faults check calibration bench docs tour paper picture wheel clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1|/' | column -t -s '|'
@@ -36,6 +36,9 @@ paper: .venv/core ## build paper/main.pdf from RUN=runs/... (needs latexmk and a
 	$(BIN)/python analyses $(RUN)
 	cd paper && max_print_line=1000 latexmk -pdf -interaction=nonstopmode -halt-on-error -quiet main.tex
 	$(BIN)/python paper/check_log.py paper/main.log
+
+picture: ## take the README's picture from RUN
+	cp $(RUN)/figures/dose_response.png paper/figures/readme.png
 
 tour: .venv/dev ## run the notebook analyses/tour.ipynb anew, and write its outputs into it
 	$(BIN)/python -m docs.making.notebook

@@ -8,6 +8,7 @@ from from_run import FinishedRun, main, only, with_interval
 from ripplestats.fits.core import SHARES
 from ripplestats.fits.curve_layout import ALL_LAYERS
 from ripplestats.fits.run_estimates import PARAMETRIC
+from ripplestats.rendering.numbers import percent
 from ripplestats.report.wording import ARM_NAMES, mean_blocks, mean_over
 
 
@@ -19,7 +20,7 @@ def write(finished: FinishedRun) -> None:
         for shape in ("isotonic", *PARAMETRIC):
             mine = rows[rows["method"] == shape] if shape in PARAMETRIC else rows[~rows["method"].isin(PARAMETRIC)]
             if len(mine):
-                limits = {f"{q:.0%}": with_interval(only(mine[mine["share"] == q]), 100, 1) for q in SHARES}
+                limits = {percent(q): with_interval(only(mine[mine["share"] == q]), 100, 1) for q in SHARES}
                 found.append({"neurons": ARM_NAMES[arm], "curve": shape, **limits})
     if not found:
         finished.sentence("core_fraction", "The run has no core fraction over several blocks.")

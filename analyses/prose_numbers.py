@@ -23,8 +23,8 @@ from ripplestats.hypotheses.claims import (
     THRESHOLD,
     core_claim,
 )
-from ripplestats.rendering.latex import escape
-from ripplestats.rendering.numbers import p_value
+from ripplestats.rendering.latex import escape, unbroken
+from ripplestats.rendering.numbers import p_value, percent
 from ripplestats.report.wording import ARM_NAMES, OUTCOMES, mean_blocks
 from ripplestats.store.atomic import write_text
 
@@ -33,7 +33,7 @@ _SHARE_NAMES = dict(zip(SHARES, ("Half", "Eighty", "Ninety"), strict=True))
 #: Claims by the name of their macros, with the scale and decimals of their estimates and the unit of these.
 _CLAIMS = {
     "Insensitivity": (INSENSITIVITY, 1, 3, "effect"),
-    "InsensitivityShare": (INSENSITIVITY_SHARE, 100, 0, "% of the plateau"),
+    "InsensitivityShare": (INSENSITIVITY_SHARE, 100, 1, "% of the plateau"),
     "Threshold": (THRESHOLD, 100, 1, "% of neurons"),
     **{f"Core{name}": (core_claim(share), 100, 1, "% of neurons") for share, name in _SHARE_NAMES.items()},
     "FirstBlock": (FIRST_BLOCK, 1, 2, "effect"),
@@ -58,7 +58,7 @@ def write(finished: FinishedRun) -> None:
     lines = []
     for title, macros in parts.items():
         lines += [f"% {title}", *(rf"\newcommand{{\{name}}}{{{value}}}" for name, value in macros)]
-    write_text(finished.out / "prose_numbers.tex", "\n".join([*lines, *_switches(finished), ""]))
+    write_text(finished.out / "prose_numbers.tex", unbroken("\n".join([*lines, *_switches(finished), ""])))
 
 
 def _run(finished: FinishedRun) -> Macros:
@@ -163,7 +163,7 @@ def _shown(row: "pd.Series | None", scale: float, decimals: int, unit: str) -> s
     if row is None:
         return "not estimated"
     value, _, limits = with_interval(row, scale, decimals).partition(" ")
-    return escape(f"{value} {unit} {limits}".strip() if value else "undefined").replace(" ", "~", 1)
+    return f"{escape(value)}~{escape(f'{unit} {limits}'.strip())}" if value else "undefined"
 
 
 def _claims(finished: FinishedRun) -> Macros:
@@ -179,9 +179,9 @@ def _claims(finished: FinishedRun) -> Macros:
         yield f"Claim{name}P", "not computed" if one is None else p_value(one["p_value"]) or "undefined"
         yield f"Claim{name}Blocks", ", ".join(tally) if len(overall) and len(blocks) else "no tests by block"
     yield "MarginEffect", f"{CLAIMS[INSENSITIVITY].margin:g}~{unit}"
-    yield "MarginShare", escape(f"{CLAIMS[INSENSITIVITY_SHARE].margin:.0%}")
-    yield "MarginThreshold", escape(f"{CLAIMS[THRESHOLD].margin:.0%}")
-    yield "MarginCore", escape(f"{CLAIMS[core_claim(0.5)].margin:.0%}")
+    yield "MarginShare", escape(percent(CLAIMS[INSENSITIVITY_SHARE].margin))
+    yield "MarginThreshold", escape(percent(CLAIMS[THRESHOLD].margin))
+    yield "MarginCore", escape(percent(CLAIMS[core_claim(0.5)].margin))
 
 
 def _specifications(finished: FinishedRun) -> Macros:
@@ -226,7 +226,7 @@ def _calibration() -> Macros:
     fewest = power[power["documents"] == power["documents"].min()].sort_values("kink")
     yield "PowerDocuments", str(int(fewest["documents"].iloc[0]))
     yield "PowerKink", f"{fewest['kink'].iloc[-1]:g}"
-    yield "PowerFound", escape(f"{fewest['rejected'].iloc[-1]:.0%}")
+    yield "PowerFound", escape(percent(fewest["rejected"].iloc[-1]))
 
 
 def _benchmarks() -> Macros:

@@ -9,7 +9,7 @@ from ripplestats.fits.core import SHARES
 from ripplestats.fits.curve_layout import ALL_LAYERS
 from ripplestats.fits.run_estimates import UNITS
 from ripplestats.hypotheses.claims import SPECIFICITY
-from ripplestats.rendering.numbers import p_value
+from ripplestats.rendering.numbers import p_value, percent
 from ripplestats.report.wording import ARM_NAMES
 
 
@@ -23,7 +23,7 @@ def write(finished: FinishedRun) -> None:
     terms = {
         f"plateau ({unit})": ("plateau", None, 1, 3),
         "threshold ψ (%)": ("threshold", None, 100, 1),
-        **{f"core fraction, {q:.0%} of the plateau (%)": ("core_fraction", q, 100, 1) for q in SHARES},
+        **{f"core fraction, {percent(q)} of the plateau (%)": ("core_fraction", q, 100, 1) for q in SHARES},
     }
     found = [
         {"": name, **{ARM_NAMES[arm]: _cell(finished, arm, *term) for arm in arms}} for name, term in terms.items()
@@ -34,7 +34,7 @@ def write(finished: FinishedRun) -> None:
         pd.DataFrame(found).rename(columns={"": "quantity"}),
         "Specificity: the largest activations against as many other neurons.",
         f"95 % intervals over documents. Up to 10 % of neurons the largest cost {with_interval(test)} {unit} more than as "
-        f"many random ones (bootstrap-t, one-sided p = {p_value(test['p_value'])}): {test['decision']}.",
+        f"many random ones (sign flips of documents' scores, one-sided p = {p_value(test['p_value'])}): {test['decision']}.",
     )
 
 

@@ -7,6 +7,7 @@ from from_run import FinishedRun, main, only, with_interval
 
 from ripplestats.fits.core import SHARES
 from ripplestats.fits.curve_layout import ALL_LAYERS
+from ripplestats.rendering.numbers import percent
 from ripplestats.report.wording import mean_blocks, mean_over
 
 
@@ -24,7 +25,7 @@ def write(finished: FinishedRun) -> None:
     names = {"replaced (necessity)": replaced, "kept alone (sufficiency)": kept}
     frame = pd.DataFrame(
         [
-            {"neurons": name, **{f"{q:.0%}": with_interval(only(rows[rows["share"] == q]), 100, 1) for q in SHARES}}
+            {"neurons": name, **{percent(q): with_interval(only(rows[rows["share"] == q]), 100, 1) for q in SHARES}}
             for name, rows in names.items()
             if len(rows)
         ]

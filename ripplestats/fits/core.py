@@ -20,11 +20,12 @@ from ripplestats.fits.bootstrap import (
 )
 from ripplestats.fits.curves import DocumentCurves, Floats, document_curves
 from ripplestats.fits.inversion import core_interval
-from ripplestats.fits.result import TERMS, FitResult
+from ripplestats.fits.result import SHADED, TERMS, FitResult
 from ripplestats.fits.saturation import PLATEAU, isotonic_dose_reaching, plateau_weights
 from ripplestats.fits.saturation_curves import MODELS, saturation_terms
 from ripplestats.fits.segmented import method_name
 from ripplestats.rendering.charts import draw_curves
+from ripplestats.rendering.numbers import percent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,14 +96,20 @@ def core_fraction(
             raise InputError(f"curve={curve!r} needs a balanced frame: every document with every dose")
         chosen = tuple(model for model in MODELS if model.name.lower() == curve)
         terms = saturation_terms(curves, resamples, conf_level, tuple(share), plateau, chosen, interval)
-    half = {row.group: row.estimate for row in terms.itertuples() if share and row.share == share[0]}
+    first = [row for row in terms.itertuples() if share and row.share == share[0]]
+    half = {row.group: row.estimate for row in first}
+    limits = {row.group: (row.conf_low, row.conf_high) for row in first}
     terms["term"] = [row.term if np.isnan(row.share) else f"{row.term}_{row.share:g}" for row in terms.itertuples()]
     terms = terms.rename(columns={"group": by}) if by else terms.drop(columns="group")
 
-    mark_name = f"{share[0]:.0%} of the plateau" if share else ""
+    mark_name = f"{percent(share[0])} of the plateau" if share else ""
+    marked = f"; broken: the doses that reach {mark_name}{SHADED}" if share else ""
 
     def draw(ax: "Axes") -> None:
-        draw_curves(ax, curves.x, curves.pooled(), curves.groups, marks=half, mark_name=mark_name, x_label=x, y_label=y)
+        draw_curves(
+            ax, curves.x, curves.pooled(), curves.groups, marks=half, mark_name=mark_name, limits=limits,
+            group_name=by or "", x_label=x, y_label=y,
+        )  # fmt: skip
 
     shape = "Isotonic mean curve through zero" if curve == "isotonic" else f"{curve.capitalize()} curve"
     how = (
@@ -122,6 +129,7 @@ def core_fraction(
             *curves.notes,
         ),
         draw=draw,
+        picture=f"Lines: the mean curve{marked}.",
     )
 
 

@@ -204,6 +204,7 @@ def _result(
         n_documents=n_documents,
         notes=notes,
         draw=_drawing(terms.iloc[:n_fixed]),
+        picture="Points: the fixed effects with their intervals.",
     )
 
 

@@ -6,6 +6,7 @@ best whatever the variances, Zyskind 1967, Ann. Math. Stat. 38:1092). Standard e
 """
 
 from collections.abc import Hashable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +22,6 @@ from ripplestats.rendering.charts import draw_terms, in_standard_errors
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.axes import Axes
 
 #: Where a threshold is undefined, the slope is the one up to this dose.
 _USUAL_LIMIT = 0.10
@@ -94,9 +94,6 @@ def moderators(
     found = pd.concat(tables, ignore_index=True)
     limit = f"a dose of {slope_up_to:g}" if slope_up_to else "the threshold of the mean curve, taken as known"
 
-    def draw(ax: "Axes") -> None:
-        draw_terms(ax, in_standard_errors(found), x_label="change, in standard errors")
-
     return FitResult(
         title=f"Moderators of {y} on {x}",
         terms=found,
@@ -104,12 +101,13 @@ def moderators(
         n_prompts=len(documents),
         n_documents=int(documents.nunique()),
         notes=(
-            "Changes for one standard deviation of a number, or against the most frequent level; all covariates together.",
+            "Changes for one standard deviation of a number, or against the most frequent level; all covariates together. "
             f"Standard errors clustered by {cluster}; p_adjusted by Holm's method over the covariates of a quantity.",
             f"slope: up to {limit}. core: pseudo-values of the dose that reaches {share:.0%} of the plateau.",
             *notes,
         ),
-        draw=draw,
+        draw=partial(draw_terms, terms=in_standard_errors(found), x_label="change, in standard errors"),
+        picture="Points: changes with their intervals, each in its standard errors.",
     )
 
 

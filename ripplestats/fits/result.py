@@ -1,7 +1,7 @@
 """What every estimator returns: a tidy table of terms, and the curves behind it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from ripplestats.store.run_directory import Run
 
+#: Said of vertical lines whose intervals are drawn where these can be told apart.
+SHADED = ", their intervals shaded (of one or two groups)"
 #: The columns of ``.tidy()``, after the group's; one row a term.
 TERMS = ("term", "estimate", "std_error", "statistic", "p_value", "conf_low", "conf_high", "note")
 
@@ -26,7 +28,7 @@ class FitResult(Drawable):
     """Estimates with intervals.
 
     ``terms`` has one row a term (and group); ``notes`` say what a reader must know: method, warnings, what is
-    undefined; ``draw`` plots the result on given axes.
+    undefined; ``draw`` plots the result on given axes, and ``picture`` says in words what is seen then.
 
     Examples:
         With the simulated ``frame`` of ``docs/examples/simulated_frame.py``:
@@ -44,6 +46,7 @@ class FitResult(Drawable):
     n_documents: int
     notes: tuple[str, ...]
     draw: Callable[["Axes"], None]
+    picture: str = field(default="", kw_only=True)
 
     def tidy(self) -> "pd.DataFrame":
         """Return one row a term: ``term, estimate, std_error, statistic, p_value, conf_low, conf_high, note``."""
@@ -95,8 +98,9 @@ class FitResult(Drawable):
         )
 
     def caption(self) -> str:
-        """Return in words what ``plot`` shows: the title, over how many prompts and documents, and the notes."""
-        return " ".join([f"{self.title}, {self._counts()}.", *self.notes, *undefined_notes(self.terms)])
+        """Return in words what ``plot`` shows: the title, over how many prompts and documents, what is seen, and the notes."""
+        seen = [f"{self.title}, {self._counts()}.", self.picture, *self.notes, *undefined_notes(self.terms)]
+        return " ".join(line for line in seen if line)
 
     def _counts(self) -> str:
         return f"{self.n_prompts} prompts in {self.n_documents} documents"

@@ -23,7 +23,8 @@ from ripplestats.fits.breakpoint import MINIMUM_DOSES, BreakDesign
 from ripplestats.fits.curves import DocumentCurves, Floats, document_curves
 from ripplestats.fits.delta_method import break_standard_errors
 from ripplestats.fits.inversion import break_interval
-from ripplestats.fits.result import TERMS, FitResult
+from ripplestats.fits.piecewise_lines import piecewise_lines
+from ripplestats.fits.result import SHADED, TERMS, FitResult
 from ripplestats.fits.several_breaks import several_breaks
 from ripplestats.rendering.charts import draw_curves
 
@@ -115,15 +116,17 @@ def segmented(
         chosen = (f"Number of breaks by {str(breaks).upper()} ({numbers}); intervals take it for given.",) * (
             breaks in ("bic", "cv")
         )
-    breaks_of = (
-        terms[terms["term"].str.startswith("threshold")].groupby("group", sort=False)["estimate"].agg(list).to_dict()
-    )
+    found_breaks = terms[terms["term"].str.startswith("threshold")]
+    breaks_of = found_breaks.groupby("group", sort=False)["estimate"].agg(list).to_dict()
+    limits = {row.group: (row.conf_low, row.conf_high) for row in found_breaks.itertuples()} if breaks == 1 else {}
+    lines = piecewise_lines(terms, curves.x, scale)
     terms = terms.rename(columns={"group": by}) if by else terms.drop(columns="group")
 
     def draw(ax: "Axes") -> None:
         draw_curves(
-            ax, curves.x, curves.pooled(), curves.groups, marks=breaks_of, mark_name="threshold", x_label=x, y_label=y
-        )
+            ax, curves.x, curves.pooled(), curves.groups, marks=breaks_of, mark_name="threshold", limits=limits,
+            lines=lines, group_name=by or "", x_label=x, y_label=y,
+        )  # fmt: skip
 
     return FitResult(
         title=f"Two-phase line of {y} on {x}" if breaks == 1 else f"Piecewise line of {y} on {x}",
@@ -133,6 +136,7 @@ def segmented(
         n_documents=curves.n_documents,
         notes=(_interval_note(interval, conf_level, n_boot, seed, scale), *chosen, *curves.notes),
         draw=draw,
+        picture=f"Points: the mean curve; lines: the fit; broken: the breaks{SHADED}.",
     )
 
 

@@ -12,7 +12,7 @@ from ripplestats.fits.curves import Floats, check_columns
 from ripplestats.fits.random_breaks.law_choice import AUTOMATIC, fit_by_law
 from ripplestats.fits.random_breaks.layout import GENERAL, RANDOM, Law
 from ripplestats.fits.random_breaks.model import BreakModel, chosen_method
-from ripplestats.fits.result import TERMS, FitResult
+from ripplestats.fits.result import SHADED, TERMS, FitResult
 from ripplestats.rendering.charts import draw_curves
 
 if TYPE_CHECKING:
@@ -121,7 +121,11 @@ def segmented_mixed(
         for mean, one in zip(means, curves.values(), strict=True):
             mean[np.searchsorted(doses, one.x)] = np.nanmean(one.values, axis=0)
         marks = {level: float(model.estimate[0]) for level, model in models.items()}
-        draw_curves(ax, doses, means, list(curves), marks=marks, mark_name="mean break", x_label=x, y_label=y)
+        limits = {level: (float(model.low[0]), float(model.high[0])) for level, model in models.items()}
+        draw_curves(
+            ax, doses, means, list(curves), marks=marks, mark_name="mean break", limits=limits, group_name=by or "",
+            x_label=x, y_label=y,
+        )  # fmt: skip
 
     return SegmentedMixedResult(
         title=f"Segmented mixed model of {y} on {x}",
@@ -136,6 +140,7 @@ def segmented_mixed(
             *named,
         ),
         draw=draw,
+        picture=f"Lines: the mean over prompts; broken: the means of their breaks{SHADED}.",
         breaks=_breaks(curves, models, by),
     )
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from ripplestats.fits.bootstrap import MINIMUM_DOCUMENTS
 from ripplestats.fits.curves import Floats
-from ripplestats.rendering.charts import PALETTE, percent_ticks
+from ripplestats.rendering.charts import PALETTE, legend_above, percent_ticks
 from ripplestats.rendering.drawable import Drawable
 from ripplestats.rendering.latex import latex_table
 from ripplestats.rendering.numbers import fixed, limits
@@ -127,7 +127,7 @@ class SpecificationCurve(Drawable):
         ax.set_yscale("log")
         percent_ticks(ax)
         ax.set(xlabel="specifications, sorted", ylabel=f"% of neurons, {self.conf_level:.0%} interval")
-        ax.legend()
+        legend_above(ax)
 
 
 def quantile(values: Floats, level: float) -> float:

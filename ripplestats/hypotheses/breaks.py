@@ -72,7 +72,8 @@ def break_test(
     marks = dict(zip(curves.groups, estimate.tolist(), strict=True))
 
     def draw(ax: "Axes") -> None:
-        draw_curves(ax, curves.x, curves.pooled(), curves.groups, marks=marks, mark_name="break", x_label=x, y_label=y)
+        draw_curves(ax, curves.x, curves.pooled(), curves.groups, marks=marks, mark_name="break", group_name=by or "",
+                    x_label=x, y_label=y)  # fmt: skip
 
     return FitResult(
         title=f"Break of {y} on {x}",
@@ -85,6 +86,7 @@ def break_test(
             *curves.notes,
         ),
         draw=draw,
+        picture="Lines: the mean curve; broken: the breaks.",
     )
 
 

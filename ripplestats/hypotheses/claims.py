@@ -42,7 +42,7 @@ def core_claim(share: float) -> str:
 
 #: Begins, behind the null, the reason why a claim could not be tested on what was recorded.
 UNDEFINED = " (undefined: "
-_NATS = "change in log-probability, nats"
+_NATS = "drop in log-probability, nats"
 _SIGN_FLIPS = "one-sided, sign flips of documents' scores"
 INSENSITIVITY = "1 insensitivity"
 INSENSITIVITY_SHARE = "1 insensitivity, margin 20 % of the plateau"

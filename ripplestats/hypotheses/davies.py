@@ -14,7 +14,7 @@ from scipy import special, stats
 from ripplestats.errors import InputError
 from ripplestats.fits.curves import Floats, check_columns
 from ripplestats.fits.result import TERMS, FitResult
-from ripplestats.rendering.charts import PALETTE, legend_above
+from ripplestats.rendering.charts import PALETTE, dose_axis, legend_above
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,9 +100,10 @@ def davies_test(
     def draw(ax: "Axes") -> None:
         for number, ((group, part), best) in enumerate(zip(parts, terms["estimate"], strict=True)):
             colour = PALETTE[number % len(PALETTE)]
-            ax.plot(part[x], part[y], ".", color=colour, markersize=2, alpha=0.5, label=str(group))
+            ax.plot(part[x], part[y], ".", color=colour, markersize=2, alpha=0.5, label=f"{by} {group}")
             if np.isfinite(best):
                 ax.axvline(best, color=colour, linewidth=0.8, linestyle="--")
+        dose_axis(ax, np.sort(frame[x].to_numpy(float)))
         ax.set(xlabel=x, ylabel=y)
         if by:
             legend_above(ax)
@@ -118,6 +119,7 @@ def davies_test(
             "and a document of its own: for comparison with R. Our own inference resamples documents.",
         ),
         draw=draw,
+        picture="Dots: rows; broken: the break that fits best.",
     )
 
 

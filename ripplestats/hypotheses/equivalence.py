@@ -93,4 +93,5 @@ def equivalence(
             *curves.notes,
         ),
         draw=draw,
+        picture="Points: the difference with its interval; shaded: within the margin.",
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,14 @@ COLUMN, PAGE = 3.4, 7.0
 SLIDE = (6.3, 6.3 * 9 / 16)
 #: Width and height of a picture by the name of its width, inches.
 SIZES = {"column": (COLUMN, 2.6), "page": (PAGE, 3.2), "slide": SLIDE}
+#: x and y of a line.
+Line = tuple["NDArray[np.float64]", "NDArray[np.float64]"]
+#: Intervals of more groups than this hide each other.
+_FEW = 2
+#: Legends: most columns, and inches: beside the axes, and of a key with its gaps.
+_MOST_COLUMNS, _BESIDE_LEGEND, _KEY = 4, 0.55, 0.36
+#: Doses are drawn on a logarithmic axis where the largest is so many times the least.
+_DECADES = 30
 _STYLE: Any = {
     "font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "xtick.labelsize": 7, "ytick.labelsize": 7,
     "legend.fontsize": 7, "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.6,
@@ -51,10 +60,24 @@ def draw_curves(
     *,
     marks: Mapping[Hashable, float | Sequence[float]],
     mark_name: str = "",
+    limits: Mapping[Hashable, tuple[float, float]] = MappingProxyType({}),
+    lines: Mapping[Hashable, Line] = MappingProxyType({}),
+    group_name: str = "",
     x_label: str,
     y_label: str,
 ) -> None:
-    """Draw one curve a group, with vertical lines at each group's marks; of many groups ticks at the foot."""
+    """Draw one curve a group, with vertical lines at each group's marks; of many groups ticks at the foot.
+
+    Args:
+        ax: empty axes.
+        x, curves, names: doses, groups × doses, and the groups.
+        marks: by group, one or several doses.
+        mark_name: of the marks, for the legend.
+        limits: by group, the interval of its mark: shaded, where groups are one or two.
+        lines: by group, what was fitted; its curve is then points.
+        group_name: before the names in the legend.
+        x_label, y_label: of the axes. Doses that span decades have a logarithmic axis.
+    """
     many = len(names) > len(PALETTE)
     colours = _shades(len(names)) if many else PALETTE
     line: dict[str, Any] = {"linewidth": 0.8, "markersize": 1.2} if many else {"markersize": 2.2}
@@ -62,21 +85,57 @@ def draw_curves(
     for number, (name, curve) in enumerate(zip(names, curves, strict=True)):
         named = number in (0, len(names) // 2, len(names) - 1) if many else len(names) > 1
         known = np.isfinite(curve)
-        ax.plot(x[known], curve[known], color=colours[number], marker="o", label=str(name) if named else None, **line)
+        label = f"{group_name} {name}".lstrip() if named else None
+        style = {**line, "linestyle": ""} if name in lines else line
+        ax.plot(x[known], curve[known], color=colours[number], marker="o", label=label, **style)
+        if name in lines:
+            ax.plot(*lines[name], color=colours[number], linewidth=line.get("linewidth", 1.2))
+        if len(names) <= _FEW and np.isfinite(limits.get(name, (np.nan,))).all():
+            ax.axvspan(*limits[name], color=colours[number], alpha=0.12, linewidth=0, zorder=0)
         for mark in np.atleast_1d(marks.get(name, np.nan)):
             if np.isfinite(mark):
                 ax.axvline(mark, ymax=height, color=colours[number], linewidth=0.8, linestyle=dashes)
     if mark_name and marks:
         ax.plot([], [], color="0.4", linewidth=0.8, linestyle=dashes, label=mark_name)
+    dose_axis(ax, x)
     ax.set_xlabel(x_label)
     ax.set_ylabel(y_label)
     if len(names) > 1 or mark_name:
         legend_above(ax)
 
 
+def dose_axis(ax: "Axes", x: "NDArray[np.float64]") -> None:
+    """Make the axis of doses logarithmic, with plain numbers, where they span decades."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    if not x[0] > 0 or x[-1] < _DECADES * x[0]:
+        return
+    ax.set_xscale("log")
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if x[-1] <= 100 * x[0] else (1, 3)))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.xaxis.set_minor_locator(NullLocator())
+
+
 def legend_above(ax: "Axes") -> None:
-    """Put the legend above the axes, where no curve is."""
-    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, borderaxespad=0.2, columnspacing=1.2, handlelength=1.6)
+    """Put the legend above the axes, where no curve is, in as many columns as there is room for."""
+    labels = ax.get_legend_handles_labels()[1]
+    page = ax.get_figure(root=True)
+    room = (page.get_figwidth() if page else COLUMN) - _BESIDE_LEGEND
+    columns = next((n for n in range(_MOST_COLUMNS, 1, -1) if _legend_width(labels, n) <= room), 1)
+    ax.legend(
+        loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, borderaxespad=0.2, columnspacing=1.2, handlelength=1.6
+    )
+
+
+def _legend_width(labels: Sequence[str], columns: int) -> float:
+    """Return how wide a legend is, inches; its columns are filled one after another."""
+    from matplotlib import rcParams
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    font = FontProperties(size=rcParams["legend.fontsize"])
+    widths = [text_to_path.get_text_width_height_descent(label, font, ismath=False)[0] / 72 for label in labels]
+    return sum(_KEY + float(part.max()) for part in np.array_split(widths, columns) if len(part))
 
 
 def _shades(n: int) -> list[Any]:
@@ -99,6 +158,7 @@ def draw_terms(ax: "Axes", terms: "pd.DataFrame", *, x_label: str = "estimate", 
     ax.set_yticks(places, _row_names(terms))
     ax.set_ylim(-0.7, len(terms) - 0.3)
     ax.set_xlabel(x_label)
+    ax.set_ylabel(" ".join(map(str, terms.columns[: terms.columns.get_loc("term")])))
     if margin is not None:
         legend_above(ax)
 
@@ -139,4 +199,4 @@ def plain_numbers(ax: "Axes") -> None:
     """Label the y axis with plain numbers (the style draws no mathematics, so that no text is taken for it)."""
     from matplotlib.ticker import FuncFormatter
 
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("-", "−")))

@@ -15,6 +15,8 @@ Size = tuple[float, float]
 #: Pixels of a slide's PNG across.
 _SLIDE_PIXELS = 1920
 _CAPTION_WIDTH = 100
+#: A number and its percent sign stay on one line.
+_UNBROKEN = "\u00a0%"
 
 
 def write_figure(
@@ -32,10 +34,9 @@ def write_figure(
     """
     with figure_file(path, source, size) as page:
         draw(page)
-    text = textwrap.fill(
-        f"{caption} {source}." if source else caption, _CAPTION_WIDTH, break_long_words=False, break_on_hyphens=False
-    )
-    path.with_suffix(".txt").write_text(f"{text}\n", encoding="utf-8")
+    whole = (f"{caption} {source}." if source else caption).replace(" %", _UNBROKEN)
+    text = textwrap.fill(whole, _CAPTION_WIDTH, break_long_words=False, break_on_hyphens=False)
+    path.with_suffix(".txt").write_text(f"{text.replace(_UNBROKEN, ' %')}\n", encoding="utf-8")
     if slides is not None:
         height = max(SLIDE[1], size[1])
         width = height * SLIDE[0] / SLIDE[1]

@@ -14,6 +14,8 @@ from ripplestats.rendering.numbers import fixed
 COLUMNS = ("plain", "siunitx")
 #: A cell that is empty, and not one whose number is undefined.
 BLANK = " "
+#: Tables of more columns than this have less room between them.
+_ROOMY, _CLOSE = 5, "4pt"
 #: A number by itself, or one with a point and something after it, such as an interval.
 _STARTS = re.compile(r"[\[<−-]?[−-]?\d+(\.\d|$)")
 _NUMBER = re.compile(r"(?P<sign>[−-]?)(?P<whole>\d+)(?:\.(?P<part>\d+))?(?P<stars>\**)")
@@ -58,6 +60,11 @@ def escape(text: str) -> str:
     return "".join(one if one != raw or _printable(raw) else "?" for one, raw in zip(escaped, text, strict=True))
 
 
+def unbroken(tex: str) -> str:
+    """Return TeX in which a number and its percent sign stay on one line."""
+    return re.sub(r"(?<=\d) \\%", r"~\\%", tex)
+
+
 def latex_table(
     frame: pd.DataFrame,
     *,
@@ -94,20 +101,24 @@ def latex_table(
     needed = ["booktabs", *["longtable"] * long, *["siunitx"] * (columns == "siunitx")]
     lines = [rf"% \usepackage{{{','.join(needed)}}}"] * (len(needed) > 1)
     written = _long if long else _floating
-    return "\n".join([*lines, *written("".join(kinds), titled, _row(head), rows, _below(notes)), ""])
+    aligned = f"@{{}}{''.join(kinds)}@{{}}"
+    close = rf"\setlength{{\tabcolsep}}{{{_CLOSE}}}" if len(kinds) > _ROOMY else ""
+    return unbroken("\n".join([*lines, *written(aligned, close, titled, _row(head), rows, _below(notes)), ""]))
 
 
-def _floating(kinds: str, titled: tuple[str, str], head: str, rows: list[str], below: list[str]) -> list[str]:
+def _floating(
+    kinds: str, close: str, titled: tuple[str, str], head: str, rows: list[str], below: list[str]
+) -> list[str]:
     body = [rf"\begin{{tabular}}{{{kinds}}}", r"\toprule", head, r"\midrule", *rows, r"\bottomrule", r"\end{tabular}"]
     title = [line for line in titled if line]
-    return [r"\begin{table}[htbp]", r"\centering", *title, r"\small", *body, *below, r"\end{table}"]
+    return [r"\begin{table}[htbp]", r"\centering", *title, rf"\small{close}", *body, *below, r"\end{table}"]
 
 
-def _long(kinds: str, titled: tuple[str, str], head: str, rows: list[str], below: list[str]) -> list[str]:
+def _long(kinds: str, close: str, titled: tuple[str, str], head: str, rows: list[str], below: list[str]) -> list[str]:
     width = head.count(" & ") + 1
     again = [r"\toprule", head, r"\midrule"]
     return [
-        r"\begingroup\small\setlength{\LTcapwidth}{\linewidth}",
+        rf"\begingroup\small{close}\setlength{{\LTcapwidth}}{{\linewidth}}",
         rf"\begin{{longtable}}{{{kinds}}}",
         rf"{''.join(titled)}\\",
         *again,
@@ -126,7 +137,7 @@ def _long(kinds: str, titled: tuple[str, str], head: str, rows: list[str], below
 
 def latex_paragraphs(text: str) -> str:
     """Return plain text for TeX, a paragraph a line."""
-    return "\n\n".join(escape(line) for line in text.splitlines() if line) + "\n"
+    return unbroken("\n\n".join(escape(line) for line in text.splitlines() if line) + "\n")
 
 
 def _below(notes: Sequence[str]) -> list[str]:

@@ -25,6 +25,12 @@ def with_interval(value: float, low: float, high: float, decimals: int, scale: f
     return f"{fixed(value, decimals, scale)} {limits(low, high, decimals, scale)}".rstrip()
 
 
+def percent(value: float, decimals: int = 0) -> str:
+    """Return a share as a percentage, or nothing where it is not finite."""
+    shown = fixed(value, decimals, 100)
+    return f"{shown} %" if shown else ""
+
+
 def p_value(value: float) -> str:
     """Return a p-value to two significant digits, that it is below 0.0001, or nothing where there is none."""
     if not math.isfinite(value):

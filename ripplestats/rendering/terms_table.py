@@ -7,7 +7,7 @@ import pandas as pd
 
 from ripplestats.errors import InputError
 from ripplestats.rendering.latex import BLANK
-from ripplestats.rendering.numbers import decimals_of, fixed, limits, p_value, stars
+from ripplestats.rendering.numbers import decimals_of, fixed, limits, p_value, percent, stars
 
 LAYOUTS = ("long", "wide")
 #: A table of more rows than this does not fit on a page.
@@ -76,7 +76,7 @@ def _cells(terms: pd.DataFrame, starred: bool) -> pd.DataFrame:
 
 
 def _long(terms: pd.DataFrame, names: list[str], cells: pd.DataFrame, conf_level: float) -> pd.DataFrame:
-    level = "interval" if np.isnan(conf_level) else f"{conf_level:.0%} interval"
+    level = "interval" if np.isnan(conf_level) else f"{percent(conf_level)} interval"
     found = {
         **{name: terms[name] for name in (*names, "term")},
         "estimate": cells["estimate"],

@@ -12,7 +12,16 @@ from ripplestats.fits.curve_layout import ALL_LAYERS, Cell
 from ripplestats.fits.curves import DocumentCurves
 from ripplestats.fits.run_estimates import CELLS, MAIN_METRIC, main_metric, main_rows
 from ripplestats.fits.sufficiency import shares_of_whole
-from ripplestats.rendering.charts import COLUMN, PAGE, PALETTE, draw_band, percent_axis, percent_ticks, plain_numbers
+from ripplestats.rendering.charts import (
+    COLUMN,
+    PAGE,
+    PALETTE,
+    draw_band,
+    legend_above,
+    percent_axis,
+    percent_ticks,
+    plain_numbers,
+)
 from ripplestats.rendering.figure_files import write_figure
 from ripplestats.rendering.numbers import fixed
 from ripplestats.rendering.provenance import provenance
@@ -39,6 +48,8 @@ _LARGE = 0.5
 _SIDES = ("replaced: what it destroys", "kept alone: what it wins back")
 #: Folder of the figures for slides, beside the others.
 SLIDES = "slides"
+#: Every so many rows of the map have a label.
+_STEPS = (1, 2, 5, 10, 20, 50)
 _MAP_TICKS = (0.2, 1, 2, 5, 10, 20, 50, 90)
 #: What draws a figure, its size in inches, its caption, and the line at its foot.
 _Drawn = tuple[Callable[["Figure"], None], tuple[float, float], str, str]
@@ -135,8 +146,8 @@ def draw_layer_by_rate(page: "Figure", curves: DocumentCurves, arm: str, metric:
     places = [(int(np.abs(100 * curves.x - tick).argmin()), tick) for tick in _MAP_TICKS]
     near = {place: tick for place, tick in places if abs(100 * curves.x[place] / tick - 1) < 0.05}
     ax.set_xticks(list(near), [f"{tick:g}" for tick in near.values()])
-    rows = np.unique(np.linspace(0, len(layers) - 1, min(len(layers), 7)).round().astype(int))
-    ax.set_yticks(rows, [str(layers[row]) for row in rows])
+    step = next(step for step in _STEPS if len(layers) <= 7 * step or step == _STEPS[-1])
+    ax.set_yticks(range(0, len(layers), step), [str(layer) for layer in layers[::step]])
     ax.set_xlabel(f"neurons {neurons_done_to(arm)} (%)")
     ax.set_ylabel("block")
     ax.set_title(ARM_NAMES[arm].capitalize(), loc="left")
@@ -186,7 +197,7 @@ def draw_threshold_by_layer(page: "Figure", rows: pd.DataFrame, blocks: str = "a
     layers = rows[rows["layer"] != ALL_LAYERS]
     place = layers["layer"].astype(int)
     value, low, high = (100 * layers[name] for name in ("estimate", "conf_low", "conf_high"))
-    ax.vlines(place, low, high, color=PALETTE[0], linewidth=0.9)
+    ax.vlines(place, low, high, color=PALETTE[0], linewidth=1.6, alpha=0.35)
     ax.plot(place, value, "o", color=PALETTE[0], markersize=3, label="block")
     blank = place[value.isna()]
     if len(blank):
@@ -201,7 +212,7 @@ def draw_threshold_by_layer(page: "Figure", rows: pd.DataFrame, blocks: str = "a
     percent_ticks(ax)
     _whole_blocks(ax, place)
     ax.set_ylabel("threshold rate (%), 95 % interval")
-    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+    legend_above(ax)
 
 
 def draw_seed_dots(page: "Figure", mean: pd.Series, n_prompts: int, metric: str = MAIN_METRIC) -> None:
@@ -213,7 +224,7 @@ def draw_seed_dots(page: "Figure", mean: pd.Series, n_prompts: int, metric: str 
         n_prompts: over which it is the mean.
         metric: the outcome.
     """
-    panels = page.subplots(1, 2, sharey=False)
+    panels = page.subplots(1, 2, sharey=True)
     doses = np.unique(mean.index.get_level_values("dose"))
     grids = {
         # 10 % of 1,536 neurons are 153 of them, or 9.96 %.

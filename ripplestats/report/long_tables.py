@@ -7,7 +7,8 @@ import pandas as pd
 
 from ripplestats.fits.curve_layout import ALL_LAYERS
 from ripplestats.fits.run_estimates import CELLS, UNITS, main_metric, main_rows
-from ripplestats.rendering.latex import latex_table
+from ripplestats.rendering.latex import BLANK, latex_table
+from ripplestats.rendering.numbers import percent
 from ripplestats.rendering.provenance import counted, stated
 from ripplestats.rendering.terms_table import terms_table
 from ripplestats.report.wording import OUTCOMES
@@ -41,7 +42,7 @@ def _estimates(estimates: pd.DataFrame, manifest: dict[str, Any], notes: tuple[s
     scale = rows["quantity"].map(_SCALES)
     scaled = {name: rows[name] * scale for name in ("estimate", "std_error", "conf_low", "conf_high")}
     nothing = dict.fromkeys(("statistic", "p_value"), np.nan)
-    share = np.where(rows["share"].isna(), "", rows["share"].map(" {:.0%}".format))
+    share = np.where(rows["share"].isna(), "", " " + rows["share"].map(percent))
     varied = [name for name in CELLS if len(set(rows[name])) > 1]
     terms = rows.assign(**scaled, **nothing, term=rows["quantity"].str.replace("_", " ") + share, note="")
     columns = [
@@ -73,14 +74,16 @@ def _estimates(estimates: pd.DataFrame, manifest: dict[str, Any], notes: tuple[s
 
 
 def _claims(claims: pd.DataFrame, manifest: dict[str, Any]) -> str:
-    claims = claims[claims["decision"].fillna("") != ""]
+    claims, undefined = claims[claims["decision"].fillna("") != ""], ""
     if claims.empty:
         frame = pd.DataFrame({"claim": ["none: they need the arm top with the median"]})
     else:
+        claims, undefined = _without_undefined_blocks(claims)
         terms = claims.assign(term=claims["claim"], std_error=np.nan, statistic=np.nan, note="")
         numbers = ["estimate", "std_error", "statistic", "p_value", "p_adjusted", "conf_low", "conf_high"]
         frame = terms_table(terms[["layer", "term", *numbers, "note"]], np.nan, layout="long", starred=False)
-        frame.insert(0, "claim", frame.pop("term"))
+        claim = frame.pop("term")
+        frame.insert(0, "claim", claim.mask(claim == claim.shift(), BLANK))
         frame["decision"] = claims["decision"].to_numpy()
     adjustments = ", ".join(name for name in claims["adjustment"].dropna().unique() if name != "none")
     return latex_table(
@@ -90,8 +93,19 @@ def _claims(claims: pd.DataFrame, manifest: dict[str, Any]) -> str:
         notes=(
             "Intervals are 95 %, those of claim 1 90 % (two one-sided tests at 5 %); they and decisions are not adjusted. "
             + (f"P-values of single blocks are adjusted by {adjustments}. " if adjustments else "")
-            + "The nulls in words, and the margins, are in claims.csv.",
+            + f"{undefined}The nulls in words, and the margins, are in claims.csv.",
             counted(manifest),
         ),
         long=True,
     )
+
+
+def _without_undefined_blocks(claims: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Return the claims without single blocks that have no estimate, and a sentence that counts these."""
+    by_block = claims["claim"].isin(claims.loc[claims["layer"] == ALL_LAYERS, "claim"])
+    left_out = claims["estimate"].isna() & by_block & (claims["layer"] != ALL_LAYERS)
+    if not left_out.any():
+        return claims, ""
+    counts = claims.loc[left_out].groupby("claim", sort=False).size()
+    said = "; ".join(f"{name}: {count}" for name, count in counts.items())
+    return claims[~left_out], f"Blocks whose estimate is undefined are undecided, and left out ({said}). "

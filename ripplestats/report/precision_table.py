@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 
 from ripplestats.rendering.latex import latex_table
+from ripplestats.rendering.numbers import percent
 from ripplestats.rendering.provenance import counted, stated
-from ripplestats.report.wording import ARM_NAMES, METRIC_NAMES, percent
+from ripplestats.report.wording import ARM_NAMES, METRIC_NAMES
 from ripplestats.store.atomic import write_text
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def write_precision(run: "Run") -> None:
     frame = pd.DataFrame(
         {
             "outcome": [METRIC_NAMES[name] for name in drift["metric"]],
-            "rate": [percent(rate) for rate in drift["rate"]],
+            "rate": [percent(rate, 1) for rate in drift["rate"]],
             **{heading: [_number(one) for one in drift[name]] for heading, name in _COLUMNS.items()},
         }
     )
@@ -41,8 +42,8 @@ def write_precision(run: "Run") -> None:
         f"{len(audit['prompts'])} prompts drawn at random × blocks {', '.join(map(str, audit['layers']))}; neurons: "
         f"{ARM_NAMES.get(arm, arm)}, replaced by the {audit['replacement']}, site {audit['site']}. Effect: the outcome itself in "
         f"{audit['reference']}. Of the last outcome means are shares of cells. Other arms and rates are in manifest.json.",
-        f"The run warns where the mean drift of the main outcome is above {limits['bias']:.0%} of the plateau and "
-        f"{limits['errors']:g} of its standard errors over prompts, or its SD above {limits['spread']:.0%} of the effects' "
+        f"The run warns where the mean drift of the main outcome is above {percent(limits['bias'])} of the plateau and "
+        f"{limits['errors']:g} of its standard errors over prompts, or its SD above {percent(limits['spread'])} of the effects' "
         f"over the plateau: {audit['warning'] or 'neither is'}.",
         counted(manifest),
     )

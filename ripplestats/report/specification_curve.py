@@ -12,7 +12,7 @@ from ripplestats.fits.specifications import CHOICES, MAIN
 from ripplestats.rendering.charts import PAGE, PALETTE, percent_ticks
 from ripplestats.rendering.figure_files import write_figure
 from ripplestats.rendering.latex import latex_table
-from ripplestats.rendering.numbers import with_interval
+from ripplestats.rendering.numbers import percent, with_interval
 from ripplestats.rendering.provenance import counted, provenance, stated
 from ripplestats.report.figures import SLIDES
 from ripplestats.report.wording import ARM_NAMES
@@ -67,7 +67,7 @@ def draw_specification_curve(page: "Figure", curve: SpecificationCurve) -> None:
     panels[0, 0].set_yscale("log")
     arms = list(dict.fromkeys(curve.rows["arm"]))
     colours = {arm: PALETTE[number % len(PALETTE)] for number, arm in enumerate(arms)}
-    titles = {"threshold": "Threshold rate", "core_fraction": f"Core fraction, {curve.share:.0%} of the plateau"}
+    titles = {"threshold": "Threshold rate", "core_fraction": f"Core fraction, {percent(curve.share)} of the plateau"}
     for column, (quantity, part) in enumerate(quantities):
         ordered = part.sort_values(["estimate", *CHOICES], kind="stable").reset_index(drop=True)
         _draw_estimates(panels[0, column], ordered, colours)
@@ -77,7 +77,7 @@ def draw_specification_curve(page: "Figure", curve: SpecificationCurve) -> None:
                 ax.axvline(place, color="0.6", linewidth=0.5, zorder=0)
         panels[0, column].set_title(titles[str(quantity)], loc="left")
         panels[1, column].set_xlabel(f"{len(ordered)} specifications, sorted")
-    panels[0, 0].set_ylabel(f"% of neurons, {curve.conf_level:.0%} interval")
+    panels[0, 0].set_ylabel(f"% of neurons, {percent(curve.conf_level)} interval")
     _legend(page, colours)
     for ax in panels[:, 1:].ravel():
         ax.tick_params(axis="y", length=0)
@@ -94,7 +94,7 @@ def _draw_estimates(ax: "Axes", rows: pd.DataFrame, colours: dict[str, str]) -> 
     ax.plot(main.index, 100 * main["estimate"], "D", color="black", markersize=4.5, zorder=4, markerfacecolor="white")
     ax.axhline(100 * LIMIT, color="0.5", linewidth=0.6, linestyle="--", zorder=0)
     if len(known) < len(rows):
-        ax.axvspan(len(known) - 0.5, len(rows) - 0.5, color="0.95", linewidth=0, zorder=0)
+        ax.axvspan(len(known) - 0.5, len(rows) - 0.5, color="0.95", linewidth=0, zorder=-1)
         if len(rows) - len(known) >= _ROOM * len(rows):
             ax.text((len(known) + len(rows)) / 2 - 0.5, 0.5, f"{len(rows) - len(known)} undefined", rotation=90,
                     transform=ax.get_xaxis_transform(), ha="center", va="center", color="0.4", fontsize=7)  # fmt: skip
@@ -142,7 +142,7 @@ def _legend(page: "Figure", colours: dict[str, str]) -> None:
         for arm, colour in colours.items()
     ] * (len(colours) > 1)
     marks.append(Line2D([], [], color="black", marker="D", linestyle="", markersize=4, markerfacecolor="white",
-                        label="as in the other tables"))  # fmt: skip
+                        label="main specification"))  # fmt: skip
     page.legend(handles=marks, loc="outside upper right", ncols=len(marks))
 
 
@@ -155,8 +155,8 @@ def specification_table(curve: SpecificationCurve, manifest: dict[str, Any]) -> 
         for row in curve.where(arm=main).summary().itertuples()
     ]
     notes = (
-        f"ψ: threshold rate; φ: core fraction, {curve.share:.0%} of the plateau; in % of neurons. Median over the "
-        f"specifications with its {curve.conf_level:.0%} interval (all from the same resamples of documents), and the "
+        f"ψ: threshold rate; φ: core fraction, {percent(curve.share)} of the plateau; in % of neurons. Median over the "
+        f"specifications with its {percent(curve.conf_level)} interval (all from the same resamples of documents), and the "
         "lowest and highest.",
         "Below: the share of the specifications whose own interval lies below 10 % as a whole. Neurons replaced: "
         f"{ARM_NAMES.get(main, main)}, except where others are named. Undefined: {' and '.join(undefined)}.",
@@ -195,5 +195,5 @@ def _table_row(name: str, curve: SpecificationCurve) -> dict[str, object]:
     for symbol, row in zip(("ψ", "φ"), summary.itertuples(), strict=True):
         cells[symbol] = with_interval(row.median, row.conf_low, row.conf_high, 1, 100)
         cells[f"{symbol} range"] = f"{100 * row.lowest:.1f}–{100 * row.highest:.1f}" if cells[symbol] else ""
-        cells[f"{symbol} below"] = f"{row.below_limit:.0%}" if np.isfinite(row.below_limit) else ""
+        cells[f"{symbol} below"] = percent(row.below_limit)
     return cells

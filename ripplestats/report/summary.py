@@ -8,11 +8,12 @@ import pandas as pd
 from ripplestats.fits.curve_layout import ALL_LAYERS
 from ripplestats.fits.run_estimates import UNITS, main_metric, main_rows
 from ripplestats.hypotheses.claims import UNDEFINED
+from ripplestats.rendering.numbers import percent
 from ripplestats.rendering.progress import duration
 from ripplestats.rendering.provenance import provenance
 from ripplestats.report.adaptive_design import adaptive_design
 from ripplestats.report.precision_table import precision_lines
-from ripplestats.report.wording import OUTCOMES, interval, mean_blocks, percent
+from ripplestats.report.wording import OUTCOMES, interval, mean_blocks, mean_over
 
 if TYPE_CHECKING:
     from ripplestats.store.run_directory import Run
@@ -26,8 +27,8 @@ def summarise(run: "Run", estimates: pd.DataFrame, claims: pd.DataFrame) -> str:
     lines = [
         f"{provenance(manifest)}.",
         f"{estimates['n_prompts'].max()} prompts from {estimates['n_documents'].max()} documents, the units of "
-        f"inference; {OUTCOMES[metric]} of the target in {UNITS[metric]}, clean - replaced; "
-        f"{estimates['conf_level'].iloc[0]:.0%} intervals.",
+        f"inference; {OUTCOMES[metric]} of the target in {UNITS[metric]}, clean − replaced; "
+        f"{percent(estimates['conf_level'].iloc[0])} intervals in brackets.",
         *[f"Note: {note}." for note in data["notes"]],
         *precision_lines(manifest),
         *adaptive_design(manifest),
@@ -65,16 +66,16 @@ def _threshold(cell: pd.DataFrame, blocks: str) -> str:
             return "Threshold: none."
         found = row["note"]
         if np.isfinite(row["estimate"]):
-            found = f"{percent(row['estimate'])} of neurons {interval(row['conf_low'], row['conf_high'])}"
+            found = f"{percent(row['estimate'], 1)} of neurons {interval(row['conf_low'], row['conf_high'])}"
         return f"Only the first block was swept. Its threshold: {found}."
     if np.isnan(row["estimate"]):
         return f"Threshold over {blocks}: {row['note']}."
     layers = cell[(cell["quantity"] == "threshold") & ~cell["layer"].isin([ALL_LAYERS, "0"])]
     inside = int((layers["conf_high"] < 0.1).sum())
     return (
-        f"Threshold: the dose-response line breaks at {percent(row['estimate'])} of neurons "
-        f"{interval(row['conf_low'], row['conf_high'])}, over {blocks}; "
-        f"in {inside} of {len(layers)} blocks by themselves the whole interval lies below 10 %."
+        f"Threshold: the dose-response line, {mean_over(blocks)}, breaks at {percent(row['estimate'], 1)} of neurons "
+        f"{interval(row['conf_low'], row['conf_high'])}; in {inside} of {len(layers)} blocks by themselves the whole "
+        "interval lies below 10 %."
     )
 
 
@@ -86,8 +87,8 @@ def _population(cell: pd.DataFrame) -> list[str]:
         return [f"Prompts' own breaks: {row['note'].rstrip('.')}."]
     said = [f"  {row['note']}"] if isinstance(row["note"], str) and row["note"] else []
     return [
-        f"Prompts' own breaks: mean {percent(row['estimate'])} {interval(row['conf_low'], row['conf_high'])}, standard "
-        f"deviation {percent(spread['estimate'])}. The mean curve breaks elsewhere, for prompts differ.",
+        f"Prompts' own breaks: mean {percent(row['estimate'], 1)} {interval(row['conf_low'], row['conf_high'])}, standard "
+        f"deviation {percent(spread['estimate'], 1)}; where prompts differ, the mean curve's break is another quantity.",
         *said,
     ]
 
@@ -103,7 +104,7 @@ def _kept(estimates: pd.DataFrame) -> list[str]:
     if np.isnan(row["estimate"]):
         return [f"Kept alone: {row['note']}."]
     return [
-        f"Kept alone, the largest {percent(row['estimate'])} {interval(row['conf_low'], row['conf_high'])} of neurons win "
+        f"Kept alone, the largest {percent(row['estimate'], 1)} {interval(row['conf_low'], row['conf_high'])} of neurons win "
         "back half of what is lost with the fewest kept."
     ]
 
@@ -115,15 +116,14 @@ def _core(cell: pd.DataFrame) -> list[str]:
     if np.isnan(plateau["estimate"]):
         return [f"Plateau: {plateau['note']}."]
     lines = [f"Plateau: replacing 10 to 90 % of a block's neurons costs {_amount(plateau, 3)}."]
-    parts = []
+    parts: list[str] = []
     for share in (0.5, 0.8, 0.9):
         row = _row(cell, "core_fraction", ALL_LAYERS, share)
         if row is not None and np.isfinite(row["estimate"]):
-            parts.append(
-                f"{share:.0%} of it is reached at {percent(row['estimate'])} "
-                f"{interval(row['conf_low'], row['conf_high'])}"
-            )
-    return [*lines, f"Core: {'; '.join(parts)} of neurons."] if parts else lines
+            of, done = ("", "") if parts else (" of the plateau is reached", " of neurons replaced")
+            limits = interval(row["conf_low"], row["conf_high"])
+            parts.append(f"{percent(share)}{of} with {percent(row['estimate'], 1)}{done} {limits}")
+    return [*lines, f"Core: {', '.join(parts)}."] if parts else lines
 
 
 def _first_block(cell: pd.DataFrame) -> list[str]:
@@ -136,8 +136,8 @@ def _first_block(cell: pd.DataFrame) -> list[str]:
     changed = [_row(cell, "plateau", layer, metric="top1_changed") for layer in ("0", ALL_LAYERS)]
     if all(one is not None and np.isfinite(one["estimate"]) for one in changed):
         line += (
-            f"; the most likely token changes in {changed[0]['estimate']:.0%} of prompts "
-            f"(other blocks {changed[1]['estimate']:.0%})"
+            f"; the most likely token changes in {percent(changed[0]['estimate'])} of prompts "
+            f"(other blocks {percent(changed[1]['estimate'])})"
         )
     return [f"{line}."]
 
@@ -156,17 +156,22 @@ def _claims(claims: pd.DataFrame, where: str) -> list[str]:
     claims = claims[claims["decision"].fillna("") != ""]
     if claims.empty:
         return []
-    lines = [f"The research note's claims (over {where}, but claim 4; then by block, where tested):"]
+    lines = [f"The research note's claims, over {where} (claim 4: block 0 against them), and in single blocks:"]
+    width = max(map(len, claims["claim"])) + 1
     for name, rows in claims.groupby("claim", sort=False):
         overall = rows[rows["layer"] == ALL_LAYERS]
         blocks = rows[rows["layer"] != ALL_LAYERS]
-        counts = blocks["decision"].value_counts()
-        words = ", ".join(f"{word} {counts.get(word, 0)}" for word in ("supported", "refuted", "undecided"))
         one = overall if len(overall) else blocks
-        tail = f" (blocks: {words})" if len(overall) and len(blocks) else ""
         why = str(one["null"].iloc[0]).partition(UNDEFINED)[2].removesuffix(")")
-        lines.append(f"  {name}: {one['decision'].iloc[0]}{tail}{f' ({why})' if why else ''}")
+        by_block = _tally(blocks) if len(overall) and len(blocks) else ""
+        said = f"{one['decision'].iloc[0]:<11}{by_block}{f' ({why})' if why else ''}"
+        lines.append(f"  {f'{name}:':<{width}} {said.rstrip()}")
     return [*lines, ""]
+
+
+def _tally(blocks: pd.DataFrame) -> str:
+    counts = blocks["decision"].value_counts()
+    return ", ".join(f"{counts.get(word, 0)} {word}" for word in ("supported", "refuted", "undecided"))
 
 
 def _where(run: "Run", manifest: dict[str, Any]) -> str:

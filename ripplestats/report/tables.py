@@ -9,7 +9,7 @@ from ripplestats.fits.run_estimates import CELLS, PARAMETRIC, UNITS, main_metric
 from ripplestats.fits.run_models import CROSSED, POPULATION_GENERAL, POPULATION_SIMPLE
 from ripplestats.hypotheses.claims import UNDEFINED
 from ripplestats.rendering.latex import latex_table
-from ripplestats.rendering.numbers import fixed, p_value, with_interval
+from ripplestats.rendering.numbers import fixed, p_value, percent, with_interval
 from ripplestats.rendering.provenance import counted, stated
 from ripplestats.report.long_tables import write_long_tables
 from ripplestats.report.precision_table import write_precision
@@ -41,7 +41,7 @@ def write_tables(run: "Run", estimates: pd.DataFrame, claims: pd.DataFrame) -> N
     manifest = run.manifest
     blocks = mean_blocks(manifest)
     rows = _ROWS.format(blocks=_capital(blocks))
-    level = f"{estimates['conf_level'].iloc[0]:.0%}"
+    level = percent(estimates["conf_level"].iloc[0])
     effects = estimates.loc[estimates["quantity"] == "design_effect", "estimate"].dropna()
     design = f"Design effect of the documents {effects.iloc[0]:.2f}." if len(effects) else ""
     counts = (int(estimates["n_prompts"].max()), int(estimates["n_documents"].max()))
@@ -80,7 +80,7 @@ def write_moderators(run: "Run", found: "FitResult | str") -> None:
             {"term": terms["term"], "change": _with_interval(limits, 0, 1, 3), "p": shown["p_value"],
              "adjusted": shown["p_adjusted"]}
         )  # fmt: skip
-        level, unit = f"{found.conf_level:.0%}", UNITS[main_metric(run.metrics)]
+        level, unit = percent(found.conf_level), UNITS[main_metric(run.metrics)]
         notes = (
             f"In brackets {level} t intervals. Plateau in {unit}, slope in {unit} per unit rate, core as a share of "
             "neurons.",
@@ -151,7 +151,7 @@ def _core_fractions(estimates: pd.DataFrame, level: str) -> tuple[pd.DataFrame, 
     wide = _wide(rows.assign(key=rows["share"].fillna(0.0)), "key")
     columns = {f"plateau ({UNITS[main]})": _with_interval(wide, 0.0, 1, 3)}
     for share in sorted({key for _, key in wide.columns if key}):
-        columns[f"{share:.0%} of it (%)"] = _with_interval(wide, share, 100, 1)
+        columns[f"{percent(share)} of it (%)"] = _with_interval(wide, share, 100, 1)
     notes = (
         f"Plateau: mean {OUTCOMES[main]} over 10 to 90 % of neurons; core fractions in % of neurons. "
         "Core fractions from the isotonic mean curve through zero; a dash where the plateau's interval holds zero.",
@@ -189,7 +189,7 @@ def _core_shapes(estimates: pd.DataFrame, level: str) -> tuple[pd.DataFrame, str
         "Kept: the share of neurons that, kept alone, win back as much of what is lost with the fewest kept (sufficiency). "
         f"In % of neurons, {level} intervals over documents.",
     )
-    return frame.assign(**{f"{share:.0%}": _with_interval(wide, share, 100, 1) for share in shares}), caption, notes
+    return frame.assign(**{percent(share): _with_interval(wide, share, 100, 1) for share in shares}), caption, notes
 
 
 def _mixed_models(estimates: pd.DataFrame, level: str, blocks: str) -> tuple[pd.DataFrame, str, tuple[str, ...]]:
@@ -243,7 +243,7 @@ def _claims(claims: pd.DataFrame, where: str, metric: str) -> tuple[pd.DataFrame
     notes = (
         f"Over {where}; claim 4: block 0 against the others. Shares of neurons, of the plateau, or {UNITS[metric]}; "
         "limit: the margin or bound of the claim. Blocks: how many by themselves are supported/refuted/undecided. Intervals are 95 %, "
-        "those of claim 1 90 % (two one-sided tests at 5 %), all by bootstrap-t over documents but that of the threshold; "
+        "those of claim 1 90 % (two one-sided tests at 5 %), by inverting sign-flip tests of documents' scores; that of the threshold by inverting t tests; "
         "p-values of single blocks, adjusted over blocks by the method named there, sensitivity analyses and the nulls in "
         "words are in claims.csv.",
         ON_LOGITS if metric == "delta_logit" else "",

@@ -5,13 +5,13 @@ from typing import Any
 
 #: Axis and column names of the metrics, with units.
 METRIC_NAMES = {
-    "delta_logprob": "change in log-probability (nats)",
-    "delta_logit": "change in logit",
+    "delta_logprob": "drop in log-probability (nats)",
+    "delta_logit": "drop in logit",
     "kl": "KL divergence (nats)",
     "top1_changed": "share of prompts whose first token changed",
 }
 #: The outcomes that estimates can be about, without their units.
-OUTCOMES = {"delta_logprob": "change in log-probability", "delta_logit": "change in logit"}
+OUTCOMES = {"delta_logprob": "drop in log-probability", "delta_logit": "drop in logit"}
 ARM_NAMES = {
     "top": "largest activations",
     "bottom": "smallest activations",
@@ -46,11 +46,6 @@ def mean_blocks(manifest: dict[str, Any]) -> str:
 def mean_over(blocks: str) -> str:
     """Return ``mean over`` the blocks that ``mean_blocks`` names, or the block itself where it is one."""
     return blocks if blocks.startswith("block ") else f"mean over {blocks}"
-
-
-def percent(value: float, decimals: int = 1) -> str:
-    """Return a share as a percentage."""
-    return f"{100 * value:.{decimals}f} %"
 
 
 def interval(low: float, high: float, scale: float = 100, decimals: int = 1) -> str:

@@ -293,10 +293,18 @@ def test_the_result_says_what_was_done_and_draws_the_break() -> None:
     )
     ax = Figure().subplots()
     result.plot(ax)
-    curve, mark, named = ax.lines
+    curve, line, mark, named = ax.lines
     assert named.get_label() == "threshold"
     np.testing.assert_array_equal(curve.get_xdata(), DOSES)
     np.testing.assert_allclose(mark.get_xdata(), result.tidy()["estimate"].iloc[0])
+    (band,) = ax.patches
+    ends = result.tidy()[["conf_low", "conf_high"]].iloc[0]
+    np.testing.assert_allclose([band.get_x(), band.get_x() + band.get_width()], ends)
+    terms = result.tidy().set_index("term")["estimate"]
+    assert line.get_ydata()[-1] == pytest.approx(
+        terms["intercept"] + terms["slope_below"] * terms["threshold"]
+        + terms["slope_above"] * (DOSES[-1] - terms["threshold"])
+    )  # fmt: skip
 
 
 def test_nominal_95_percent_intervals_of_the_break_cover_89_to_99_percent() -> None:

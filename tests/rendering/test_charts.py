@@ -97,6 +97,52 @@ def test_all_marks_of_a_curve_are_drawn_and_named_once(ax: Axes) -> None:
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["break"]
 
 
+@pytest.mark.parametrize(("n", "shaded"), [(1, 1), (2, 2), (3, 0)])
+def test_intervals_of_marks_are_shaded_where_they_do_not_hide_each_other(ax: Axes, n: int, shaded: int) -> None:
+    curves, limits = np.arange(3.0 * n).reshape(n, 3), dict.fromkeys(range(n), (0.15, 0.3))
+    draw_curves(ax, X, curves, range(n), marks=dict.fromkeys(range(n), 0.2), limits=limits, x_label="", y_label="")
+    ends = [(band.get_x(), band.get_x() + band.get_width()) for band in ax.patches]
+    np.testing.assert_allclose(ends, [(0.15, 0.3)] * shaded)
+
+
+def test_an_interval_without_limits_is_not_shaded(ax: Axes) -> None:
+    draw_curves(ax, X, X[None], ["all"], marks={"all": 0.2}, limits={"all": (np.nan, 0.3)}, x_label="", y_label="")
+    assert not ax.patches
+
+
+def test_a_curve_with_a_fitted_line_is_points(ax: Axes) -> None:
+    lines = {"top": (X, 2 * X)}
+    draw_curves(ax, X, np.array([X, X]), ["top", "random"], marks={}, lines=lines, x_label="", y_label="")
+    points, fitted, curve = ax.lines
+    assert (points.get_linestyle(), fitted.get_linestyle(), curve.get_linestyle()) == ("None", "-", "-")
+    np.testing.assert_array_equal(fitted.get_xydata(), np.column_stack([X, 2 * X]))
+
+
+@pytest.mark.parametrize(("width", "long", "columns"), [(3.4, 1, 4), (3.4, 15, 2), (3.4, 60, 1), (7.0, 15, 4)])
+def test_a_legend_has_as_many_columns_as_there_is_room_for(width: float, long: int, columns: int) -> None:
+    with chart_style():
+        ax = Figure(figsize=(width, 2.6)).subplots()
+        draw_curves(ax, X, np.ones((4, 3)), ["a" * long + str(n) for n in range(4)], marks={}, x_label="", y_label="")
+    assert ax.get_legend()._ncols == columns
+
+
+def test_the_legend_says_what_groups_are(ax: Axes) -> None:
+    draw_curves(ax, X, np.array([X, X]), [0, 5], marks={}, group_name="layer", x_label="", y_label="")
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["layer 0", "layer 5"]
+
+
+@pytest.mark.parametrize(
+    ("doses", "scale"), [([0.002, 0.02, 0.9], "log"), ([0.1, 0.2, 0.4], "linear"), ([0.0, 0.01, 0.9], "linear")]
+)
+def test_doses_that_span_decades_have_a_logarithmic_axis(ax: Axes, doses: list[float], scale: str) -> None:
+    draw_curves(ax, np.array(doses), np.ones((1, 3)), ["all"], marks={}, x_label="", y_label="")
+    assert ax.get_xscale() == scale
+    if scale == "log":
+        shown = [label.get_text() for label in ax.get_xticklabels()]
+        assert {"0.003", "0.1", "0.3"} <= set(shown)
+        assert not ax.get_xticks(minor=True).size
+
+
 def test_a_curve_that_lacks_doses_is_drawn_through_those_it_has(ax: Axes) -> None:
     draw_curves(ax, X, np.array([[1.0, np.nan, 3.0]]), ["all"], marks={}, x_label="", y_label="")
     np.testing.assert_array_equal(ax.lines[0].get_xydata(), [[0.1, 1], [0.4, 3]])
@@ -108,6 +154,7 @@ def test_terms_of_several_groups_are_named_by_group_and_drawn_about_their_margin
     )
     draw_terms(ax, terms, margin=0.05)
     assert [label.get_text() for label in ax.get_yticklabels()] == ["3", "4"]
+    assert ax.get_ylabel() == "layer"
     (band,) = ax.patches
     assert (band.get_x(), band.get_x() + band.get_width()) == (-0.05, 0.05)
 

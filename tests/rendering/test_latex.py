@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ripplestats.rendering.latex import escape, latex_table
+from ripplestats.rendering.latex import escape, latex_table, unbroken
 from tests.fits.frames import CHECKED
 from tests.rendering.tex import compile_tex, needs_pdflatex, text_of
 
@@ -72,6 +72,10 @@ def test_escapes_by_hand() -> None:
     assert escape("") == ""
 
 
+def test_a_number_stays_beside_its_percent_sign() -> None:
+    assert unbroken(escape("95 % of 3.5 %, a %")) == r"95~\% of 3.5~\%, a \%"
+
+
 @needs_pdflatex
 def test_hostile_text_is_printed_as_it_is(tmp_path: Path) -> None:
     printed = text_of(compile_tex("\n\n".join(escape(text) for text in HOSTILE[:4]), tmp_path))
@@ -103,7 +107,7 @@ def test_a_table_by_hand() -> None:
 \caption{50\% of \#1}
 \label{tab:one}
 \small
-\begin{tabular}{lrrrl}
+\begin{tabular}{@{}lrrrl@{}}
 \toprule
 a\_1 & n & value & large & other \\
 \midrule

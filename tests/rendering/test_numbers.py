@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ripplestats.rendering.numbers import decimals_of, fixed, limits, p_value, stars, with_interval
+from ripplestats.rendering.numbers import decimals_of, fixed, limits, p_value, percent, stars, with_interval
 from tests.fits.frames import CHECKED
 
 NAN = math.nan
@@ -27,7 +27,11 @@ def test_an_estimate_with_its_interval(numbers: tuple[float, float, float], show
 
 
 def test_what_is_undefined_is_nothing() -> None:
-    assert (fixed(NAN, 2), limits(0.1, NAN, 2), p_value(NAN), stars(NAN)) == ("", "", "", "")
+    assert (fixed(NAN, 2), limits(0.1, NAN, 2), p_value(NAN), stars(NAN), percent(NAN)) == ("", "", "", "", "")
+
+
+def test_shares_are_percentages() -> None:
+    assert (percent(0.5), percent(0.03456, 1), percent(-0.02)) == ("50 %", "3.5 %", "−2 %")
 
 
 @pytest.mark.parametrize(

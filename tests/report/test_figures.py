@@ -149,7 +149,7 @@ def test_the_dose_response_has_a_curve_and_a_band_for_each_arm(synthetic: Finish
         assert corners[:, 1].min() < line.get_ydata().min()
         assert corners[:, 1].max() > line.get_ydata().max()
     assert ax.get_xscale() == "log"
-    assert ax.get_ylabel() == "change in log-probability (nats)"
+    assert ax.get_ylabel() == "drop in log-probability (nats)"
 
 
 def test_the_dose_response_of_the_first_block_does_not_claim_to_be_of_the_others(tmp_path: Path, page: Figure) -> None:

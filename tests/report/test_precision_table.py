@@ -34,10 +34,10 @@ def test_the_table_has_a_row_a_rate_of_the_main_arm(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     run.update(precision=audit())
     write_precision(run)
-    rows = [line for line in table(run).splitlines() if line.startswith("change in log-probability")]
+    rows = [line for line in table(run).splitlines() if line.startswith("drop in log-probability")]
     assert len(rows) == 3
     # Numbers are plain, and what is undefined is a dash.
-    assert r"1.0 \% & 0.000012 & -- & 0.034 & 0.07 & $-$0.5 & 0.9 \\" in rows[0]
+    assert r"1.0~\% & 0.000012 & -- & 0.034 & 0.07 & $-$0.5 & 0.9 \\" in rows[0]
     assert "2 prompts drawn at random $\\times$ blocks 1, 20" in table(run)
     assert "neither is" in table(run)
 
@@ -46,8 +46,8 @@ def test_of_a_long_grid_few_rates_are_shown(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     run.update(precision=audit(n_rates=90))
     write_precision(run)
-    rows = [line for line in table(run).splitlines() if line.startswith("change in log-probability")]
-    assert [row.split(" & ")[1] for row in rows] == [rf"{rate}.0 \%" for rate in (1, 2, 5, 10, 20, 50, 90)]
+    rows = [line for line in table(run).splitlines() if line.startswith("drop in log-probability")]
+    assert [row.split(" & ")[1] for row in rows] == [rf"{rate}.0~\%" for rate in (1, 2, 5, 10, 20, 50, 90)]
 
 
 def test_a_run_without_an_audit_has_no_table_and_no_line(tmp_path: Path) -> None:

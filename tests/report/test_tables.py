@@ -78,7 +78,7 @@ def test_every_table_names_model_dataset_documents_and_level(tables: dict[str, s
     caption = tables[name].partition(r"\caption{")[2].partition("\n")[0]
     assert f"Model synthetic-model, revision r1, dataset {ESCAPED}, 2026-01-02." in caption
     assert "float32; 12 prompts in 12 documents (the clusters)." in tables[name]
-    assert re.search(r"95 ?\\% .*intervals|95 ?\\% interval|[Ii]ntervals are 95 \\%", tables[name])
+    assert re.search(r"95~\\% .*interval|[Ii]ntervals are 95~\\%", tables[name])
     assert rf"\label{{tab:{name.replace('_', '-')}}}" in tables[name]
     assert EVIL not in tables[name]
 
@@ -176,15 +176,21 @@ def test_the_claims_table_counts_the_blocks_that_decide_for_themselves(tmp_path:
         {"claim": "1 insensitivity", "layer": layer, "decision": word, **one} for layer, word in decisions.items()
     ]
     claims += [
+        {"claim": "1 insensitivity", "layer": "4", "decision": "undecided", **one, "estimate": np.nan},
         {"claim": "4 first_block & more", "layer": "0", "decision": "undecided", "estimate": np.nan, "p_value": np.nan,
          "margin": 0.0},
     ]  # fmt: skip
     made = hand_made(tmp_path, estimates, claims)
     write_tables(made.run, made.estimates, made.claims)
     assert body(tables_of(made.run)["claims"]) == [
-        ["1 insensitivity", "-0.012 [-0.034, 0.010]", "0.05", "0.0004", "supported", "2/1/1"],
+        ["1 insensitivity", "-0.012 [-0.034, 0.010]", "0.05", "0.0004", "supported", "2/1/2"],
         [r"4 first\_block \& more", "--", "0", "--", "undecided", "--"],
     ]
+    long = tables_of(made.run)["claims_long"]
+    assert [row[:2] for row in long_body(long)] == [
+        ["1 insensitivity", "all"], *(["", layer] for layer in "0123"), [r"4 first\_block \& more", "0"],
+    ]  # fmt: skip
+    assert "left out (1 insensitivity: 1)" in " ".join(long.split())
 
 
 def long_body(table: str) -> list[list[str]]:

@@ -18,7 +18,7 @@ from ripplestats.fits.planning.goals import Goal, exact_rows, simulated_rows
 from ripplestats.fits.planning.pilot import Achieved, Pilot, estimator, pilot_of, simulated_half_width
 from ripplestats.fits.planning.variance_components import VarianceComponents, variance_components
 from ripplestats.fits.saturation import plateau_weights
-from ripplestats.rendering.charts import PALETTE
+from ripplestats.rendering.charts import PALETTE, legend_above
 from ripplestats.rendering.drawable import Drawable
 from ripplestats.rendering.latex import latex_table
 from ripplestats.rendering.numbers import fixed
@@ -107,13 +107,13 @@ class Plan(Drawable):
         rows = self.rows.dropna(subset=["documents"])
         errors = (rows["documents"] - rows["documents_low"], rows["documents_high"] - rows["documents"])
         ax.errorbar(rows["prompts_per_document"], rows["documents"], yerr=errors, fmt="o-", color=PALETTE[0],
-                    markersize=3, capsize=2, label="documents")  # fmt: skip
+                    markersize=3, capsize=2, label="needed")  # fmt: skip
         ax.plot(rows["prompts_per_document"], rows["documents_cautious"], "D", color=PALETTE[1], markersize=3,
-                markerfacecolor="white", label="to be 80 % sure")  # fmt: skip
+                markerfacecolor="white", label="needed to be 80 % sure")  # fmt: skip
         ax.set_xticks(rows["prompts_per_document"])
-        ax.set_ylim(bottom=0)
-        ax.set(xlabel="prompts of a document", ylabel="documents needed")
-        ax.legend()
+        ax.set_ylim(0, 1.05 * ax.get_ylim()[1])
+        ax.set(xlabel="prompts of a document", ylabel="documents")
+        legend_above(ax)
 
 
 def plan_interval(

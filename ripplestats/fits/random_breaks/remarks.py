@@ -8,6 +8,7 @@ from ripplestats.fits.random_breaks.break_law import LOG_NORMAL, NORMAL, WIDEST_
 from ripplestats.fits.random_breaks.layout import BREAK, RANDOM
 from ripplestats.fits.random_breaks.optimum import Optimum
 from ripplestats.fits.random_breaks.problem import Problem
+from ripplestats.rendering.numbers import percent
 
 #: A larger share of breaks outside the doses is said.
 _OUTSIDE = 0.05
@@ -30,7 +31,7 @@ def notes_on(
     idle = [RANDOM[problem.layout.columns[i]] for i in problem.layout.idle(best.parameters)]
     outside, name = _outside(problem, best.parameters), "log-normal" if problem.layout.law == LOG_NORMAL else "normal"
     said = {
-        f"The {name} law of breaks puts {outside:.0%} of them outside the doses: doubt it.": outside > _OUTSIDE,
+        f"The {name} law of breaks puts {percent(outside)} of them outside the doses: doubt it.": outside > _OUTSIDE,
         "Not unique: " + "; ".join(f"a break at {at:.4g} has a log-likelihood only {lack:.2g} lower" for at, lack in rivals)
         + ".": bool(rivals),
         "The spread of breaks lies on the boundary (zero).": problem.equal_breaks,
@@ -58,7 +59,7 @@ def where_search_ended(problem: Problem, best: Optimum) -> str:
     measure = f"{WIDEST_LOG_NORMAL:g} in the logarithm" if layout.law == LOG_NORMAL else "half the doses' range"
     said = (
         "undefined: breaks differ more between prompts than the doses can tell; at the widest spread that is searched, a "
-        f"standard deviation of {measure}, {_outside(problem, parameters):.0%} of them lie outside the doses"
+        f"standard deviation of {measure}, {percent(_outside(problem, parameters))} of them lie outside the doses"
     )
     if not layout.serial:
         return said

@@ -67,7 +67,7 @@ def _map(effect: str) -> Spec:
     x = {
         "field": "rate",
         "type": "ordinal",
-        "axis": {"title": "neurons replaced (%)", "labelAngle": 0, "format": ".2~g"},
+        "axis": {"title": "neurons replaced (%)", "labelAngle": 0, "format": ".1~g"},
     }
     y = {"field": "layer", "type": "ordinal", "sort": "descending", "axis": {"title": "block"}}
     colour = {
@@ -154,7 +154,7 @@ def _thresholds() -> Spec:
     }
     interval = {
         "data": data,
-        "mark": {"type": "rule", "color": "var(--arm-0)", "strokeWidth": 1.4, "aria": False},
+        "mark": {"type": "rule", "color": "var(--arm-0)", "strokeWidth": 3, "opacity": 0.4, "aria": False},
         "encoding": {"x": block, "y": {**percent, "field": "low"}, "y2": {"field": "high"}},
     }
     point = {

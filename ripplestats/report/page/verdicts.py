@@ -90,7 +90,7 @@ def _verdict(name: str, rows: pd.DataFrame, unit: str) -> Verdict:
     number, _, rest = name.partition(" ")
     estimand = CLAIMS[name].estimand if name in CLAIMS else ""
     if unit == "logits":
-        estimand = estimand.replace("change in log-probability, nats", "change in logit")
+        estimand = estimand.replace("drop in log-probability, nats", "drop in logit")
     measure = _Measure(estimand, unit)
     limit = f" The margin set beforehand: {measure.number(one['margin'])}." if one["margin"] else ""
     finding = f"{estimand[:1].upper()}{estimand[1:]}: {measure.with_interval(one)}.{limit}"

@@ -2,6 +2,8 @@
 /* The map, and the field chosen in it with its prompts. */
 /* Height of a row of the map, pixels. */
 const MAP_ROW = 14;
+/* Rates that have a label below the map, percent, where the run has one near them; a rate of 10 % may really be 9.96 %. */
+const MAP_TICKS = [0.2, 0.5, 1, 2, 5, 10, 20, 50, 90];
 const field = { map: 0, block: 0, rate: 0 };
 const rateName = (rate) => `${shown(rate)} %`;
 
@@ -26,6 +28,8 @@ async function showMap() {
     for (const layer of spec.layer) layer.encoding.y.axis.values = map.layers.filter((_, place) => place % every === 0);
     const ticks = [0.001, 0.01, 0.1, 1, 10].filter((tick) => tick <= limit && tick > limit / 200).slice(-2);
     spec.layer[0].encoding.color.legend.values = [...ticks.map((tick) => -tick).reverse(), 0, ...ticks];
+    const named = MAP_TICKS.map((tick) => map.rates.find((rate) => Math.abs(rate / tick - 1) < 0.05)).filter(known);
+    for (const layer of spec.layer) layer.encoding.x.axis.values = named.length > 2 ? named : map.rates;
     if (map.arm === "keep_top") for (const layer of spec.layer) layer.encoding.x.axis.title = "neurons kept (%)";
   });
   view.addEventListener("click", (event, item) => {
