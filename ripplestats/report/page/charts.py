@@ -67,7 +67,7 @@ def _map(effect: str) -> Spec:
     x = {
         "field": "rate",
         "type": "ordinal",
-        "axis": {"title": "neurons replaced (%)", "labelAngle": 0, "format": ".1~g"},
+        "axis": {"title": "neurons replaced (%)", "labelAngle": 0, "format": ".2~r"},
     }
     y = {"field": "layer", "type": "ordinal", "sort": "descending", "axis": {"title": "block"}}
     colour = {
