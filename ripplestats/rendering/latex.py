@@ -16,6 +16,8 @@ COLUMNS = ("plain", "siunitx")
 BLANK = " "
 #: Tables of more columns than this have less room between them.
 _ROOMY, _CLOSE = 5, "4pt"
+#: Digits that siunitx leaves together by itself.
+_UNGROUPED = 4
 #: A number by itself, or one with a point and something after it, such as an interval.
 _STARTS = re.compile(r"[\[<−-]?[−-]?\d+(\.\d|$)")
 _NUMBER = re.compile(r"(?P<sign>[−-]?)(?P<whole>\d+)(?:\.(?P<part>\d+))?(?P<stars>\**)")
@@ -159,8 +161,10 @@ def _kind(column: pd.Series, cells: list[str], columns: str) -> str:
         sign = "-" * any(found["sign"] for found in numbers)
         whole, part = (max(len(found[name] or "") for found in numbers) for name in ("whole", "part"))
         stars = max(len(found["stars"]) for found in numbers)
-        room = f", table-space-text-post={{{'*' * stars}}}" if stars else ""
-        return f"S[table-format={sign}{whole}.{part}{room}]"
+        room = f", table-space-text-post={{{'*' * stars}}}, table-align-text-post=false" if stars else ""
+        # Of five digits siunitx would set two apart.
+        close = ", group-minimum-digits=9" * (max(whole, part) > _UNGROUPED)
+        return f"S[table-format={sign}{whole}.{part}{close}{room}]"
     texts = [value for value in column if isinstance(value, str) and value.strip()]
     starts = any("." in text for text in texts) and all(_STARTS.match(text) for text in texts)
     return "r" if column.dtype.kind in "fiu" or starts else "l"
