@@ -4,7 +4,7 @@ import argparse
 import json
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,23 +18,28 @@ from benchmarks.sweep.engines import PEERS
 from benchmarks.sweep.job import Case, Job, first_prompts
 from benchmarks.sweep.models import BenchmarkModel, cut_prompts, embedded, gpt2_large_shape, token_stream
 from benchmarks.sweep.operations import model_shape
-from benchmarks.sweep.plan import FULL, QUICK, RATES, Plan, block_doses, make_cases
+from benchmarks.sweep.parts import Parts
+from benchmarks.sweep.plan import FULL, QUICK, RATES, SAMPLE, Plan, block_doses, make_cases
 from benchmarks.sweep.plot import draw
 from benchmarks.sweep.processes import last_line, run_job, run_module
 from benchmarks.sweep.scaling import prefix_once, start_seconds
 from benchmarks.sweep.table import results_table
 from benchmarks.sweep.versions import versions
+from ripplestats.sweeps.memory import BATCH_ON_CPU
 
 _RESULTS = Path(__file__).parents[1] / "results"
 _CACHE = Path("build") / "benchmarks"
-_DEFAULT_BATCH = 8
+_OWN = (OURS_ALONE, OURS)
+_BESIDES = ("scaling", "start")
 _MODELS = {"smollm2-135m": embedded, "gpt2-large-shape": partial(gpt2_large_shape, _CACHE)}
 
 
 def main() -> int:
     """Measure, print, write; say where."""
     options = _options()
-    plan = QUICK if options.quick else FULL
+    plan = QUICK if options.quick else SAMPLE if options.sample else FULL
+    plan = replace(plan, contexts=tuple(options.contexts or plan.contexts))
+    parts = Parts(Path(options.parts) if options.parts else None)
     _CACHE.mkdir(parents=True, exist_ok=True)
     asked = options.models or (list(_MODELS)[:1] if options.quick else list(_MODELS))
     models = [_MODELS[name]() for name in asked]
@@ -44,11 +49,18 @@ def main() -> int:
         "device": options.device,
         "precision": options.precision,
         "rates": RATES,
-        "quick": options.quick,
-        "models": {model.name: measure_model(model, plan, options, stream) for model in models},
+        "plan": asdict(plan),
+        "models": {model.name: measure_model(model, plan, options, stream, parts) for model in models},
     }
-    results["scaling"] = measure_scaling(models[0], plan, options, stream)
-    results["start"] = measure_start(models[0], plan, options.device)
+    besides = (
+        lambda: measure_scaling(models[0], plan, options, stream),
+        lambda: measure_start(models[0], plan, options.device),
+    )
+    if options.parts:
+        del results["machine"]["load_average_before"]  # now, not when each part was measured
+    for name, measure in zip(_BESIDES, besides, strict=True):
+        asked_for = not options.engines or name in options.engines
+        results[name] = parts.kept(f"{models[0].name}-{name}", measure) if asked_for else "not asked for"
     print(results_table(results))
     out = Path(options.out) if options.out else (_CACHE if options.quick else _RESULTS) / "sweep"
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -59,33 +71,37 @@ def main() -> int:
 
 
 def measure_model(
-    model: BenchmarkModel, plan: Plan, options: argparse.Namespace, stream: tuple[int, ...]
+    model: BenchmarkModel, plan: Plan, options: argparse.Namespace, stream: tuple[int, ...], parts: Parts
 ) -> dict[str, Any]:
-    """Run every engine on one model, the machine's matrix peak before, between and after."""
+    """Run every engine on one model, and the machine's matrix peak before and after ours."""
     config = model.config
     gated = config.model_type != "gpt2"
     n_neurons = config.intermediate_size if gated else 4 * config.hidden_size
     shape = model_shape(config, n_neurons, gated=gated)
     cases = make_cases(plan, model, n_neurons, stream)
     job = Job("", str(model.folder), options.device, options.precision, RATES, cases)
+    peak = partial(_peak, options, shape.hidden, shape.neurons)
     peaks, measured = [], {}
-    engines = [name for name in (*PEERS, OURS_ALONE, OURS) if not options.engines or name in options.engines]
-    for number, name in enumerate(engines):
-        if number in (0, len(engines) // 2):
-            peaks.append(_peak(options, shape.hidden, shape.neurons))
+    for name in (name for name in TITLES if not options.engines or name in options.engines):
         started = time.monotonic()
-        measured[name] = run_job(_job_of(name, job, min(_DEFAULT_BATCH, plan.prompts)))
+        mine = _job_of(name, job)
+        if name in _OWN:
+            peaks.append(parts.kept(f"{model.name}-peak-before-{name}", peak))
+        measured[name] = parts.kept_cases(
+            f"{model.name}-{name}", mine.cases, lambda cases, mine=mine: run_job(replace(mine, cases=cases))
+        )
+        if name in _OWN:
+            peaks.append(parts.kept(f"{model.name}-peak-after-{name}", peak))
         why = f": {measured[name]}" if isinstance(measured[name], str) else ""
         print(f"{model.name}: {TITLES[name]} took {time.monotonic() - started:.0f} s{why}", flush=True)
-    peaks.append(_peak(options, shape.hidden, shape.neurons))
     doses = len(block_doses(n_neurons))
-    rows = compare(measured, shape, doses, max(peaks))
+    rows = compare(measured, shape, doses, max(peaks, default=float("nan")))
     return {
         "title": model.title,
         "layers": shape.layers,
         "neurons": n_neurons,
         "doses": doses,
-        "matrix_peak": max(peaks),
+        "matrix_peak": max(peaks, default=float("nan")),
         "matrix_peaks": peaks,
         "rows": rows,
         "errors": errors(measured),
@@ -97,12 +113,11 @@ def measure_scaling(
     model: BenchmarkModel, plan: Plan, options: argparse.Namespace, stream: tuple[int, ...]
 ) -> dict[str, Any] | str:
     """Time ours on ever more batches of 32 tokens, at the nine coarse rates."""
-    n = plan.batches * min(_DEFAULT_BATCH, plan.prompts)
+    batch_size = min(BATCH_ON_CPU, plan.prompts)
+    n = plan.batches * batch_size
     case = Case(32, *cut_prompts(stream, n, 32), (0,), (1,), (1,), 0.0)
     job = Job("", str(model.folder), options.device, options.precision, "coarse", (case,))
-    found: dict[str, Any] | str = run_job(
-        replace(job, batch_size=min(_DEFAULT_BATCH, plan.prompts)), "benchmarks.sweep.scaling"
-    )
+    found: dict[str, Any] | str = run_job(replace(job, batch_size=batch_size), "benchmarks.sweep.scaling")
     return found
 
 
@@ -114,17 +129,18 @@ def measure_start(model: BenchmarkModel, plan: Plan, device: str) -> dict[str, A
         return str(error)
 
 
-def _job_of(name: str, job: Job, batch_size: int) -> Job:
+def _job_of(name: str, job: Job) -> Job:
     if name in PEERS:
         return replace(job, engine=name)
+    if name == OURS:
+        return replace(job, engine="ripplestats")
     # A batch of one needs fewer prompts to be timed.
-    cases = job.cases if name == OURS else tuple(first_prompts(case, 1) for case in job.cases)
-    return replace(job, engine="ripplestats", batch_size=batch_size if name == OURS else 1, cases=cases)
+    return replace(job, engine="ripplestats", batch_size=1, cases=tuple(first_prompts(case, 1) for case in job.cases))
 
 
 def _prefix_once(rows: list[Row]) -> dict[str, float]:
     found = {}
-    for name in (OURS_ALONE, OURS):
+    for name in _OWN:
         mine = sorted((row for row in rows if row["engine"] == name), key=lambda row: row["context"])
         if len(mine) > 1:
             found[name] = prefix_once(mine[0], mine[-1])
@@ -141,10 +157,15 @@ def _peak(options: argparse.Namespace, hidden: int, neurons: int) -> float:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.sweep", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a tiny sample, written to build/benchmarks")
+    parser.add_argument(
+        "--sample", action="store_true", help="few cells and prompts at every context: for large models"
+    )
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:N (default %(default)s)")
     parser.add_argument("--precision", default="float32", choices=("float32", "tf32", "bfloat16", "float16"))
     parser.add_argument("--models", nargs="*", choices=list(_MODELS), help="only these")
-    parser.add_argument("--engines", nargs="*", choices=list(TITLES), help="only these")
+    parser.add_argument("--engines", nargs="*", choices=[*TITLES, *_BESIDES], help="only these")
+    parser.add_argument("--contexts", nargs="*", type=int, help="only these numbers of tokens")
+    parser.add_argument("--parts", help="a folder: what has been measured is kept there, and not measured again")
     parser.add_argument("--out", help="where to write, without ending (default benchmarks/results/sweep)")
     options = parser.parse_args()
     transformers.utils.logging.set_verbosity_error()

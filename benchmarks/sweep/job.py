@@ -27,7 +27,10 @@ class Case:
 
 @dataclass(frozen=True)
 class Job:
-    """An engine, a model folder, and the cases to run; ``rates`` is a grid's name or a comma list in percent."""
+    """An engine, a model folder, and the cases to run.
+
+    ``rates`` is a grid's name or a comma list in percent; without ``batch_size`` ours takes its default.
+    """
 
     engine: str
     folder: str
@@ -35,7 +38,7 @@ class Job:
     precision: Precision
     rates: str
     cases: tuple[Case, ...]
-    batch_size: int = 1
+    batch_size: int | None = None
 
     def write(self, file: Path) -> None:
         """Write the job as JSON."""

@@ -25,6 +25,8 @@ class Plan:
 
 
 FULL = Plan(contexts=(8, 32, 128, 512), layers=3, prompts=8, seconds=6.0, batches=16, starts=5)
+#: For a model of which one cell takes seconds.
+SAMPLE = Plan(contexts=(8, 32, 128, 512), layers=2, prompts=4, seconds=0.0, batches=4, starts=1)
 QUICK = Plan(contexts=(8, 32), layers=2, prompts=2, seconds=0.5, batches=2, starts=1)
 
 

@@ -17,6 +17,7 @@ from ripplestats.prompts.table import Prompt, PromptTable
 from ripplestats.store.run_directory import Run
 from ripplestats.sweeps.batch import make_batch
 from ripplestats.sweeps.grid import make_grid
+from ripplestats.sweeps.memory import usual_batch_size
 from ripplestats.sweeps.onepass import run_one_pass
 from ripplestats.sweeps.runner import Sweep
 
@@ -29,6 +30,7 @@ class SweepTimes:
 
     seconds: float
     n_prompts: int
+    batch_size: int
     rounds: int
     outcomes: dict[str, float]
     self_check: float
@@ -40,9 +42,10 @@ def prompt_table(case: Case) -> PromptTable:
     return PromptTable(tuple(Prompt(number, number, "", ids, "", target) for number, (ids, target) in enumerate(rows)))
 
 
-def make_sweep(model: Model, case: Case, rates: str, batch_size: int, layers: str = "all") -> Sweep:
-    """Return the benchmark's sweep: the largest activations at ``pre``, put at the median."""
+def make_sweep(model: Model, case: Case, rates: str, batch_size: int | None, layers: str = "all") -> Sweep:
+    """Return the benchmark's sweep: the largest activations at ``pre``, put at the median; batches as by default if not said."""
     grid = make_grid(model.n_layers, model.n_neurons, rates=rates, arms=("top",), layers=layers)
+    batch_size = batch_size or usual_batch_size(model, grid, case.context)
     return Sweep(model, prompt_table(case), grid, batch_size=batch_size)
 
 
@@ -54,7 +57,7 @@ def run_and_write(sweep: Sweep, folder: Path) -> np.ndarray:
     return effects["delta_logprob"]
 
 
-def time_sweeps(model: Model, case: Case, rates: str, batch_size: int, *, check: bool = True) -> SweepTimes:
+def time_sweeps(model: Model, case: Case, rates: str, batch_size: int | None, *, check: bool = True) -> SweepTimes:
     """Time sweeps of all prompts of a case, for at least its seconds and twice; the median of rounds.
 
     Raises:
@@ -79,6 +82,7 @@ def time_sweeps(model: Model, case: Case, rates: str, batch_size: int, *, check:
     return SweepTimes(
         seconds=median(seconds),
         n_prompts=len(case.prompts),
+        batch_size=sweep.batch_size,
         rounds=len(seconds),
         outcomes=dict(zip(names, changes[: len(names)].tolist(), strict=True)),
         self_check=float("nan") if found is None else found.largest_difference,

@@ -3,12 +3,11 @@
 import json
 from typing import Any
 
-from benchmarks.sweep.comparison import TITLES
+from benchmarks.sweep.comparison import OURS, TITLES
 from docs.making.blocks import ROOT
 from docs.making.markdown import markdown
 
 RESULTS = ROOT / "benchmarks" / "results" / "sweep.json"
-_OURS = "ours, batch 8"
 
 
 def speed_table() -> str:
@@ -21,7 +20,7 @@ def speed_table() -> str:
         by_context = {row["context"]: row for row in rows if row["engine"] == engine}
         cells = [
             f"{by_context[one]['seconds_per_prompt']:.2f} s"
-            if engine == _OURS
+            if engine == OURS
             else f"{by_context[one]['times_ours']:.1f} ×"
             if one in by_context
             else "–"
@@ -33,7 +32,7 @@ def speed_table() -> str:
 
 def share_of_peak(context: int) -> float:
     """Return the share of the processor's measured matrix peak that the one-pass engine reached."""
-    (row,) = (one for one in embedded_model()["rows"] if (one["engine"], one["context"]) == (_OURS, context))
+    (row,) = (one for one in embedded_model()["rows"] if (one["engine"], one["context"]) == (OURS, context))
     return float(row["share_of_matrix_peak"])
 
 

@@ -24,7 +24,13 @@ def case(context: int, seconds: float, **more: Any) -> dict[str, Any]:
 
 def measured() -> dict[str, Any]:
     """The note's loop, a peer that is not installed, and ours."""
-    ours = {"n_prompts": 8, "self_check": 1e-6, "plain_forward_seconds": 0.5, "operations_counted": 10**9}
+    ours = {
+        "n_prompts": 8,
+        "self_check": 1e-6,
+        "batch_size": 8,
+        "plain_forward_seconds": 0.5,
+        "operations_counted": 10**9,
+    }
     return {
         "note": [case(8, 40.0, cells_timed=2), case(512, 90.0, cells_timed=2)],
         "pyvene": "ModuleNotFoundError: No module named 'pyvene'",

@@ -18,7 +18,7 @@ def test_each_engine_is_one_line_on_logarithmic_axes():
         draw_engines(panel, results()["models"]["small"])
     lines = {line.get_label(): (list(line.get_xdata()), list(line.get_ydata())) for line in panel.get_lines()}
     assert lines["the note's loop"] == ([8, 512], [40.0, 90.0])
-    assert lines["ours, batch 8"] == ([8, 512], [0.4, 0.9])
+    assert lines["ours"] == ([8, 512], [0.4, 0.9])
     assert panel.get_yscale() == panel.get_xscale() == "log"
     assert "× 100" in {text.get_text() for text in panel.texts}
     plt.close(figure)

@@ -6,7 +6,7 @@ def test_the_table_has_a_line_for_each_engine_and_context_and_says_what_did_not_
     text = results_table(results())
     lines = [line.split() for line in text.splitlines()]
     assert ["8", "the", "note's", "loop", "40", "100", "0.0e+00", "30", "2", "of", "6"] in lines
-    assert any(line[:4] == ["512", "ours,", "batch", "8"] and line[4:7] == ["0.9", "1", "0.0e+00"] for line in lines)
+    assert any(line[:5] == ["512", "ours", "0.9", "1", "0.0e+00"] for line in lines)
     assert "pyvene did not run: ModuleNotFoundError: No module named 'pyvene'" in text
     assert "1.10 × (shortest + one plain pass)" in text
     assert "8: 0.500, 16: 0.500" in text
