@@ -26,7 +26,7 @@ class PromptBatch:
     def random_ranks(self, layer: int, n_neurons: int) -> Int[Tensor, "batch neurons"]:
         """Return the random arm's order at one block for each prompt."""
         rows = [random_ranks(self.seed, prompt.prompt_id, layer, n_neurons) for prompt in self.prompts]
-        return torch.from_numpy(np.stack(rows)).to(self.ids.device)
+        return handed_over(torch.from_numpy(np.stack(rows)), self.ids.device)
 
     def only(self, number: int) -> "PromptBatch":
         """Return the batch of one prompt."""
@@ -45,6 +45,14 @@ def make_batch(
     ids = torch.tensor([prompt.context_ids for prompt in prompts], dtype=torch.long, device=device)
     target = torch.tensor([prompt.target_id for prompt in prompts], dtype=torch.long, device=device)
     return PromptBatch(tuple(prompts), ids, target, seed, donors or {})
+
+
+def handed_over(values: Tensor, device: torch.device) -> Tensor:
+    """Copy from main memory to a device, on CUDA without waiting for what it still has to do.
+
+    CUDA takes its copy of such memory at once. MPS would read it later, when it may be gone: there the call waits.
+    """
+    return values.to(device, non_blocking=device.type == "cuda")
 
 
 def equal_length_groups(prompts: Sequence[Prompt], size: int) -> Iterator[list[Prompt]]:

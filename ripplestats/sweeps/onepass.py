@@ -26,7 +26,7 @@ from ripplestats.model.placement import weights_at_hand
 from ripplestats.model.sites import Site
 from ripplestats.model.unembedding import find_unembedding
 from ripplestats.sweeps.adapters import tree_attention
-from ripplestats.sweeps.batch import PromptBatch
+from ripplestats.sweeps.batch import PromptBatch, handed_over
 from ripplestats.sweeps.in_place import in_place
 from ripplestats.sweeps.last_token import last_token_call
 from ripplestats.sweeps.outcomes import Clean, Outcomes, compare_target_logits
@@ -133,7 +133,7 @@ class _Tree:
                 rows = clean_before.expand(len(numbers), *clean_before.shape)
                 # Up to the edited neurons all of them compute the same.
                 with repeated_rows_once(block, len(rows)), editing(self.model.layout, layer, site, _overwrite(values)):
-                    self.residual[(self.filled + numbers).to(rows.device)] = _run(block, rows, options)
+                    self.residual[handed_over(self.filled + numbers, rows.device)] = _run(block, rows, options)
         self.filled += len(joining)
 
     @contextmanager

@@ -1,16 +1,19 @@
 """Where memory does not suffice a batch is halved, and nothing in the results tells."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from ripplestats.sweeps import memory, runner
+from ripplestats.sweeps.batch import handed_over
 from ripplestats.sweeps.grid import make_grid
 from ripplestats.sweeps.memory import BATCH_ON_CPU, in_halves, usual_batch_size
 from ripplestats.sweeps.runner import Sweep
 from tests.conftest import tiny_model, tiny_prompts
+from tests.tiny import tiny_network
 
 
 def job() -> Sweep:
@@ -73,3 +76,36 @@ def test_the_usual_batch_on_the_cpu_is_what_the_memory_beyond_the_weights_allows
     meminfo.unlink()
     long = 10**6
     assert usual_batch_size(one.model, one.grid, long) == 1, "600 MB, however much is free"
+
+
+def test_the_usual_batch_on_a_gpu_is_what_half_of_its_free_memory_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = job()
+    asked: list[torch.device] = []
+    model = SimpleNamespace(device=torch.device("cuda:1"), network=one.model.network)
+
+    def fitting(free: int, dtype: torch.dtype = torch.float32) -> int:
+        def mem_get_info(device: torch.device) -> tuple[int, int]:
+            asked.append(device)
+            return free, 10 * free
+
+        monkeypatch.setattr(torch.cuda, "mem_get_info", mem_get_info)
+        model.network = model.network.to(dtype)
+        return usual_batch_size(model, one.grid, 7)
+
+    model.network = tiny_network("llama")
+    rows = len(one.grid.layers) * len(one.grid.branches())
+    of_prompt = rows * model.network.config.hidden_size * 4 * memory._COPIES
+    assert [fitting(free * of_prompt) for free in (0, 1, 2, 21, 10**6)] == [1, 1, 1, 10, memory._MOST]
+    assert fitting(20 * of_prompt, torch.bfloat16) == 20
+    assert set(asked) == {torch.device("cuda:1")}
+    model.device = torch.device("mps")
+    assert usual_batch_size(model, one.grid, 7) == BATCH_ON_CPU
+
+
+def test_only_cuda_is_given_memory_that_may_be_gone_when_it_works() -> None:
+    class Recorded(torch.Tensor):
+        def to(self, device: torch.device, non_blocking: bool) -> tuple[str, bool]:
+            return device.type, non_blocking
+
+    given = [handed_over(Recorded(), torch.device(name)) for name in ("cuda:0", "mps", "cpu")]
+    assert given == [("cuda", True), ("mps", False), ("cpu", False)]
