@@ -75,7 +75,27 @@ class StorageError(ExternalError):
     """The disk is full, read-only or failing."""
 
 
+#: Bytes that are asked for to see whether memory is short: so many are always asked of the system, and none is touched.
+_PROBE = 1 << 28
+
+
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell by its words, for PyTorch, threads and the loader of libraries each have an error of their own."""
+    """Tell whether an error means that memory did not suffice.
+
+    By its words, for PyTorch, threads and the loader of libraries each have an error of their own; by those of its cause;
+    and where C code failed without a word, by whether memory is short now.
+    """
     signs = ("memory", "bad_alloc", "start new thread", "failed to map segment")
-    return isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in signs)
+    if isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in signs):
+        return True
+    if error.__cause__ is not None:
+        return is_out_of_memory(error.__cause__)
+    return isinstance(error, SystemError) and _memory_is_short()
+
+
+def _memory_is_short() -> bool:
+    try:
+        bytearray(_PROBE)
+    except MemoryError:
+        return True
+    return False

@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (MemoryError, RuntimeError, ImportError, OSError) as error:
+    except Exception as error:
         if not is_out_of_memory(error):
             raise
         print(

@@ -83,11 +83,11 @@ def in_halves(
         backed_off: is told to how many prompts the work is cut down.
 
     Raises:
-        MemoryError, RuntimeError: memory does not suffice for a single prompt.
+        MemoryError, RuntimeError, SystemError: memory does not suffice for a single prompt.
     """
     try:
         return work(group)
-    except (MemoryError, RuntimeError) as error:
+    except (MemoryError, RuntimeError, SystemError) as error:
         if len(group) == 1 or not is_out_of_memory(error):
             raise
     # Outside of the clause above, whose traceback holds on to the tensors that were too many.
