@@ -3,15 +3,14 @@
 python -m benchmarks.out_of_core [--documents 3000] [--folder /tmp/…] [--keep] [--analyse]
 
 Writes the run (about 1.1 GB, synthetic values in the sweep's schema, row order and shards) and measures, each step in a
-process of its own, all with the files in the page cache: DuckDB's sums of the columns that the statistics need, on
-two threads; the statistics of all cells; these and the fits of the main cell (thresholds, plateaus and core fractions
+process of its own, all with the files in the page cache: DuckDB's plain scan, sums of every column and row, on two
+threads; the statistics of all cells; these and the fits of the main cell (thresholds, plateaus and core fractions
 of all blocks with 2,000 resamples of documents, and the mixed models). Steps are interleaved, so that another load on the
-machine meets all of them alike; where there is such a load, seconds by the clock are left out. Writes benchmarks/results/out_of_core.json.
+machine meets all of them alike; ``running`` is what else was running between them. Writes benchmarks/results/out_of_core.json.
 """
 
 import argparse
 import json
-import os
 import resource
 import shutil
 import subprocess
@@ -25,14 +24,14 @@ from benchmarks.measuring import machine, report, timed_once
 
 RESULTS = Path(__file__).parent / "results" / "out_of_core.json"
 ROUNDS = 2
-#: With more processes than this at work before the steps begin, seconds by the clock say nothing.
-_MOST_LOAD = 1.5
-_NUMBERS = ("prompt_id", "document_id", "layer", "rate", "effective_rate", "delta_logprob", "delta_logit", "kl")
+_NUMBERS = (
+    "prompt_id", "document_id", "layer", "rate", "k", "effective_rate", "delta_logprob", "delta_logit", "kl",
+)  # fmt: skip
 _NAMES = ("arm", "replacement", "site")
 
 
 def scan(folder: Path) -> None:
-    """Sum the columns that the statistics need, in DuckDB on two threads."""
+    """Sum every column (of names: count the values) over all rows, in DuckDB on two threads."""
     import duckdb
 
     sums = [f"sum({name})" for name in (*_NUMBERS, "top1_changed::int")] + [f"count({name})" for name in _NAMES]
@@ -45,7 +44,7 @@ def statistics(folder: Path) -> None:
     from ripplestats.fits.run_statistics import run_statistics
     from ripplestats.store.run_directory import open_run
 
-    run_statistics(open_run(folder))
+    run_statistics(open_run(folder), products=["delta_logprob"])
 
 
 def fits(folder: Path) -> None:
@@ -60,11 +59,13 @@ def fits(folder: Path) -> None:
     from ripplestats.fits.segmented import segmented_terms
     from ripplestats.store.run_directory import open_run
 
-    found = run_statistics(open_run(folder))[Cell("top", "median", "pre", "delta_logprob")]
-    resamples = resample_documents(found.curves.n_documents, 2000, np.random.default_rng(0))
-    segmented_terms(found.curves, resamples, 0.95, ("inversion", "expanded"))
-    core_terms(found.curves, resamples, 0.95, (0.5, 0.8, 0.9), intervals=("inversion", "expanded"))
-    mixed_rows(found, 0.95)
+    found = run_statistics(open_run(folder), products=["delta_logprob"])
+    main = Cell("top", "median", "pre", "delta_logprob")
+    curves = found.curves[main]
+    resamples = resample_documents(curves.n_documents, 2000, np.random.default_rng(0))
+    segmented_terms(curves, resamples, 0.95, ("inversion", "expanded"))
+    core_terms(curves, resamples, 0.95, (0.5, 0.8, 0.9), intervals=("inversion", "expanded"))
+    mixed_rows(curves, found.products[main], 0.95)
 
 
 def analyse(folder: Path) -> None:
@@ -118,9 +119,11 @@ def _figures(folder: Path, documents: int, steps: list[str]) -> dict[str, Any]:
         write_run(folder, documents)
     parts = open_run(folder).parts()
     measured("scan", folder)  # fills the page cache
-    load = os.getloadavg()[0]
-    kept = ("processor_seconds", "peak_gb") if load > _MOST_LOAD else ("seconds", "processor_seconds", "peak_gb")
-    rounds = [{step: measured(step, folder) for step in steps if step != "analyse" or not one} for one in range(ROUNDS)]
+    kept = ("seconds", "processor_seconds", "peak_gb")
+    running, rounds = [_running()], []
+    for number in range(ROUNDS):
+        rounds.append({step: measured(step, folder) for step in steps if step != "analyse" or not number})
+        running.append(_running())
     best = {step: {name: min(one[step][name] for one in rounds if step in one) for name in kept} for step in steps}
     ratios = {
         f"{step} / scan, {name}": best[step][name] / best["scan"][name]
@@ -131,12 +134,17 @@ def _figures(folder: Path, documents: int, steps: list[str]) -> dict[str, Any]:
     return {
         "rows": documents * PER_DOCUMENT * LAYERS * RATES,
         "files": len(parts),
-        "load": load,
+        "running": max(running),
         "gb": sum(part.stat().st_size for part in parts) / 1e9,
         "steps": best,
         **ratios,
         "largest peak_gb": max(best[step]["peak_gb"] for step in steps),
     }
+
+
+def _running() -> int:
+    """Return how many other processes are running at this moment."""
+    return int(Path("/proc/loadavg").read_text(encoding="utf-8").split()[3].partition("/")[0]) - 1
 
 
 if __name__ == "__main__":

@@ -157,8 +157,8 @@ def sweep(
 def analyse(run: Run, *, n_boot: int = 2000, seed: int = 0) -> str:
     """Write estimates, claims, tables, figures, summary.txt and report.html of a run, from its files; return the summary."""
     started = time.monotonic()
-    statistics = run_statistics(run)
-    curves = {cell: one.curves for cell, one in statistics.items()}
+    statistics = run_statistics(run, products=[main_metric(run.metrics)])
+    curves = statistics.curves
     estimates = estimate_run(run, n_boot=n_boot, seed=seed, statistics=statistics)
     write_text(run.path / "estimates.csv", estimates.to_csv(index=False))
     decided = claims(curves, n_boot=n_boot, seed=seed)

@@ -1,6 +1,6 @@
 """All estimates of a run: every arm, replacement, site, metric and layer by the same estimators."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +13,7 @@ from ripplestats.fits.curve_layout import ALL_LAYERS, Cell
 from ripplestats.fits.curves import DocumentCurves, document_curves
 from ripplestats.fits.products import CrossProducts
 from ripplestats.fits.run_models import mixed_rows, population_rows
-from ripplestats.fits.run_statistics import METRICS, CellStatistics, run_statistics
+from ripplestats.fits.run_statistics import METRICS, RunStatistics, run_statistics
 from ripplestats.fits.saturation_curves import MODELS, saturation_terms
 from ripplestats.fits.segmented import method_name, segmented_terms
 from ripplestats.fits.sufficiency import sufficiency_terms
@@ -81,7 +81,7 @@ def cell_curves(run_or_frame: "Run | pd.DataFrame", metrics: Sequence[str] = MET
         metrics: outcome columns.
     """
     if not isinstance(run_or_frame, pd.DataFrame):
-        return {cell: one.curves for cell, one in run_statistics(run_or_frame, metrics).items()}
+        return run_statistics(run_or_frame, metrics).curves
     return {
         Cell(str(arm), str(replacement), str(site), metric): layer_curves(frame, metric)
         for (arm, replacement, site), frame in run_or_frame.groupby(CELLS, observed=True, sort=False)
@@ -100,7 +100,7 @@ def estimate_run(
     n_boot: int = 2000,
     seed: int = 0,
     conf_level: float = 0.95,
-    statistics: Mapping[Cell, CellStatistics] | None = None,
+    statistics: RunStatistics | None = None,
 ) -> pd.DataFrame:
     """Estimate thresholds, plateaus, core fractions and mixed models of a run.
 
@@ -109,7 +109,7 @@ def estimate_run(
         n_boot: bootstrap samples of documents; all estimates share the same samples.
         seed: of the resampling.
         conf_level: of the intervals.
-        statistics: of the run, where they have been read already.
+        statistics: of the run, with the cross-products of its main metric, where they have been read already.
 
     Returns:
         One row an estimate, the columns of estimates.csv.
@@ -124,24 +124,26 @@ def estimate_run(
         >>> rows.loc[rows["quantity"] == "plateau", "metric"].unique().tolist()
         ['delta_logprob', 'delta_logit', 'kl', 'top1_changed']
     """
-    statistics = statistics or run_statistics(run)
-    n_units = next(iter(statistics.values())).curves.n_documents
+    main = main_metric(run.metrics)
+    statistics = statistics or run_statistics(run, products=[main])
+    n_units = next(iter(statistics.curves.values())).n_documents
     resamples = resample_documents(n_units, n_boot, np.random.default_rng(seed))
-    main = main_metric(cell.metric for cell in statistics)
-    tables = [table for cell, one in statistics.items() for table in _tables(cell, one, resamples, conf_level, main)]
-    tables += [
-        population_rows(run, cell, conf_level) for cell in statistics if cell.arm == "top" and cell.metric == main
+    tables = [
+        table
+        for cell, curves in statistics.curves.items()
+        for table in _tables(cell, curves, statistics.products.get(cell), resamples, conf_level)
     ]
+    tables += [population_rows(run, cell, conf_level) for cell in statistics.products if cell.arm == "top"]
     found = pd.concat(tables, ignore_index=True)
     found["conf_level"] = conf_level
     return found[list(ESTIMATES)]
 
 
 def _tables(
-    cell: Cell, statistics: CellStatistics, resamples: Resamples, conf_level: float, main: str
+    cell: Cell, curves: DocumentCurves, products: CrossProducts | None, resamples: Resamples, conf_level: float
 ) -> Iterator[pd.DataFrame]:
-    curves = statistics.curves
-    is_main = cell.arm == "top" and cell.metric == main
+    """Yield the tables of a cell; ``products`` are None where its metric is not the main one."""
+    is_main = cell.arm == "top" and products is not None
     named = {**cell._asdict(), "n_prompts": curves.n_prompts, "n_documents": curves.total_documents}
     if cell.metric in CURVE_METRICS:
         intervals = ("inversion", "expanded", "bca", "wald")
@@ -159,10 +161,10 @@ def _tables(
         )
         if is_main:
             yield _rows(saturation_terms(curves, resamples, conf_level, interval="expanded"), named)
-    if cell.metric == main:
-        yield _design_effect(curves, statistics.products, named)
-    if is_main:
-        yield mixed_rows(statistics, conf_level).assign(**named)
+    if products is not None:
+        yield _design_effect(curves, products, named)
+        if is_main:
+            yield mixed_rows(curves, products, conf_level).assign(**named)
 
 
 def _design_effect(curves: DocumentCurves, products: CrossProducts, named: dict[str, object]) -> pd.DataFrame:

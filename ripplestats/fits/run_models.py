@@ -12,12 +12,11 @@ from ripplestats.fits.balanced.design import BalancedModel, RandomEffect
 from ripplestats.fits.balanced.fit import BalancedFit, fit_balanced
 from ripplestats.fits.balanced.inference import satterthwaite
 from ripplestats.fits.curve_layout import ALL_LAYERS, Cell
-from ripplestats.fits.curves import Floats
+from ripplestats.fits.curves import DocumentCurves, Floats
 from ripplestats.fits.products import CrossProducts
 from ripplestats.fits.prompt_curves import prompt_curves
 from ripplestats.fits.random_breaks.law_choice import AUTOMATIC, fit_by_law
 from ripplestats.fits.random_breaks.layout import GENERAL
-from ripplestats.fits.run_statistics import CellStatistics
 
 if TYPE_CHECKING:
     from ripplestats.store.run_directory import Run
@@ -33,14 +32,13 @@ _RANDOM = ("intercept", "slope_below")
 Row = dict[str, object]
 
 
-def mixed_rows(statistics: CellStatistics, conf_level: float) -> pd.DataFrame:
+def mixed_rows(curves: DocumentCurves, products: CrossProducts, conf_level: float) -> pd.DataFrame:
     """Fit the mixed model of a cell's effect on the rate for each layer, the mean over layers, and all layers at once.
 
     Per percentage point, with a slope below 10 % and one above; random intercept and slope below of documents and, where
     documents hold several, of prompts. Of all layers at once: of layers, too, and of each prompt in each layer. Doses
     that several rates share count once.
     """
-    curves, products = statistics.curves, statistics.products
     percent = 100 * curves.x
     below, above = np.minimum(percent, KNOT_PERCENT), np.maximum(percent - KNOT_PERCENT, 0.0)
     fixed = np.column_stack([np.ones_like(percent), below, above])

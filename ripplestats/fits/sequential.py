@@ -141,7 +141,7 @@ class UntilWidth:
         return last_look([look.width for look in looks], self.width) is not None
 
     def _look(self, run: Run, n_parts: int) -> Look:
-        curves = run_statistics(_Beginning(run.path, n_parts), [self.cell.metric])[self.cell].curves
+        curves = run_statistics(_Beginning(run.path, n_parts), [self.cell.metric]).curves[self.cell]
         look = Look(n_parts, curves.n_prompts, curves.total_documents, *threshold(curves, self.conf_level))
         wide = "undefined" if np.isnan(look.width) else f"{100 * look.width:.2f} percentage points wide"
         self.say(

@@ -1,10 +1,9 @@
 """Parquet tables of a run: written with a checksum of each page, read only where they are whole and ours."""
 
 import io
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -56,7 +55,7 @@ def read_part(
     """
     try:
         if where is None:  # without the machinery for filters, which costs more than a small file
-            with pq.ParquetFile(file, page_checksum_verification=True) as opened:
+            with pa.OSFile(str(file)) as stream, pq.ParquetFile(stream, page_checksum_verification=True) as opened:
                 _check_columns(file, opened.schema_arrow, layout)
                 return opened.read(None if columns is None else list(columns), use_threads=False)
         check_layout(file, layout)
@@ -74,7 +73,7 @@ def stored_columns(file: Path, columns: Sequence[str]) -> bytes:
         RunError: the file is missing or damaged, or lacks a column.
     """
     try:
-        with pq.ParquetFile(file) as opened, file.open("rb") as stream:
+        with pa.OSFile(str(file)) as stream, pq.ParquetFile(stream) as opened:
             metadata = opened.metadata
             places = [metadata.schema.names.index(name) for name in columns]
             chunks = [metadata.row_group(group).column(i) for group in range(metadata.num_row_groups) for i in places]
@@ -83,10 +82,9 @@ def stored_columns(file: Path, columns: Sequence[str]) -> bytes:
         raise RunError(f"{file} is damaged or missing: {_first_line(error)}") from error
 
 
-def _stored_chunk(stream: BinaryIO, chunk: pq.ColumnChunkMetaData) -> bytes:
+def _stored_chunk(stream: pa.NativeFile, chunk: pq.ColumnChunkMetaData) -> bytes:
     begin = chunk.dictionary_page_offset if chunk.has_dictionary_page else chunk.data_page_offset
-    stream.seek(begin)
-    return stream.read(min(chunk.total_compressed_size, os.fstat(stream.fileno()).st_size))
+    return bytes(stream.read_at(min(chunk.total_compressed_size, stream.size()), begin))
 
 
 def check_layout(file: Path, layout: pa.Schema) -> None:

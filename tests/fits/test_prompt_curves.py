@@ -22,7 +22,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def test_their_means_by_document_are_the_documents_curves(run: Run) -> None:
     found = prompt_curves(run, CELL)
-    expected = run_statistics(run, ["delta_logprob"])[CELL].curves
+    expected = run_statistics(run, ["delta_logprob"]).curves[CELL]
     assert found.groups == expected.groups
     assert found.note == ""
     np.testing.assert_array_equal(found.x, expected.x)

@@ -25,28 +25,28 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def test_there_is_a_cell_for_every_arm_site_and_metric(run: Run) -> None:
-    found = run_statistics(run)
+    found = run_statistics(run, products=["kl", "top1_changed"])
     expected = {Cell(arm, "median", site, m) for arm in ("top", "random") for site in ("pre", "post") for m in METRICS}
-    assert set(found) == expected
+    assert set(found.curves) == expected
+    assert set(found.products) == {cell for cell in expected if cell.metric in ("kl", "top1_changed")}
 
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_curves_are_those_of_the_frame(run: Run, metric: str) -> None:
-    found = run_statistics(run, [metric])
     effects = run.effects()
-    for cell, one in found.items():
+    for cell, curves in run_statistics(run, [metric]).curves.items():
         frame = effects[(effects["arm"] == cell.arm) & (effects["site"] == cell.site)]
         expected = document_curves(frame, y=metric, x="effective_rate", cluster="document_id", by="layer")
-        assert one.curves.groups == (ALL_LAYERS, 0, 1, 2)
-        np.testing.assert_array_equal(one.curves.x, expected.x)
-        np.testing.assert_array_equal(one.curves.weights, expected.weights)
-        np.testing.assert_allclose(one.curves.values[:, 1:], expected.values, rtol=1e-12, atol=1e-14)
-        np.testing.assert_allclose(one.curves.values[:, 0], expected.values[:, 1:].mean(axis=1), rtol=1e-12, atol=1e-14)
-        assert (one.curves.n_prompts, one.curves.total_documents) == (20, 7)
+        assert curves.groups == (ALL_LAYERS, 0, 1, 2)
+        np.testing.assert_array_equal(curves.x, expected.x)
+        np.testing.assert_array_equal(curves.weights, expected.weights)
+        np.testing.assert_allclose(curves.values[:, 1:], expected.values, rtol=1e-12, atol=1e-14)
+        np.testing.assert_allclose(curves.values[:, 0], expected.values[:, 1:].mean(axis=1), rtol=1e-12, atol=1e-14)
+        assert (curves.n_prompts, curves.total_documents) == (20, 7)
 
 
 def test_cross_products_are_those_of_the_prompts_curves(run: Run) -> None:
-    found = run_statistics(run)[Cell("top", "median", "pre", "kl")].products
+    found = run_statistics(run, products=["kl"]).products[Cell("top", "median", "pre", "kl")]
     effects = run.effects()
     frame = effects[(effects["arm"] == "top") & (effects["site"] == "pre")]
     frame = frame.sort_values(["prompt_id", "layer", "effective_rate"])
@@ -59,18 +59,19 @@ def test_cross_products_are_those_of_the_prompts_curves(run: Run) -> None:
 
 def test_many_documents_are_resampled_in_random_groups_with_the_same_means(run: Run) -> None:
     cell = Cell("random", "median", "post", "delta_logprob")
-    exact, grouped = run_statistics(run)[cell], run_statistics(run, most_units=4)[cell]
-    assert (grouped.curves.n_documents, grouped.curves.total_documents, grouped.curves.n_prompts) == (4, 7, 20)
-    np.testing.assert_allclose(grouped.curves.pooled(), exact.curves.pooled(), rtol=1e-12)
+    exact, grouped = (run_statistics(run, products=[cell.metric], most_units=most) for most in (100, 4))
+    curves, products = grouped.curves[cell], grouped.products[cell]
+    assert (curves.n_documents, curves.total_documents, curves.n_prompts) == (4, 7, 20)
+    np.testing.assert_allclose(curves.pooled(), exact.curves[cell].pooled(), rtol=1e-12)
     for name in FIELDS:
-        np.testing.assert_allclose(getattr(grouped.products, name), getattr(exact.products, name), rtol=1e-12)
+        np.testing.assert_allclose(getattr(products, name), getattr(exact.products[cell], name), rtol=1e-12)
 
 
 @pytest.mark.parametrize("chosen", [(0, 1, 2), (1,)])
 def test_the_order_of_a_parts_rows_does_not_matter(
     run: Run, monkeypatch: pytest.MonkeyPatch, chosen: tuple[int, ...]
 ) -> None:
-    expected = run_statistics(run, ["kl"])
+    expected = run_statistics(run, ["kl"], products=["kl"])
     shuffled, part_table = [run.parts()[number] for number in chosen], Run.part_table
 
     def in_disorder(self: Run, file: Path, columns: list[str]) -> pa.Table:
@@ -78,30 +79,32 @@ def test_the_order_of_a_parts_rows_does_not_matter(
         return table.take(np.random.default_rng(1).permutation(len(table))) if file in shuffled else table
 
     monkeypatch.setattr(Run, "part_table", in_disorder)
-    for cell, one in run_statistics(run, ["kl"]).items():
-        np.testing.assert_allclose(one.curves.values, expected[cell].curves.values, rtol=1e-12)
-        np.testing.assert_allclose(one.products.within, expected[cell].products.within, rtol=1e-9, atol=1e-12)
+    found = run_statistics(run, ["kl"], products=["kl"])
+    for cell, curves in found.curves.items():
+        np.testing.assert_allclose(curves.values, expected.curves[cell].values, rtol=1e-12)
+        np.testing.assert_allclose(found.products[cell].within, expected.products[cell].within, rtol=1e-9, atol=1e-12)
 
 
 def test_neither_threads_nor_the_room_for_a_part_change_a_bit(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: 3)
-    several = run_statistics(run)
+    several = run_statistics(run, products=METRICS)
     monkeypatch.setattr("os.cpu_count", lambda: 1)
     monkeypatch.setattr("ripplestats.fits.part_rows._MOST_ROWS", 1)
-    for cell, one in run_statistics(run).items():
-        np.testing.assert_array_equal(one.curves.values, several[cell].curves.values)
+    one = run_statistics(run, products=METRICS)
+    for cell, curves in one.curves.items():
+        np.testing.assert_array_equal(curves.values, several.curves[cell].values)
         for name in FIELDS:
-            np.testing.assert_array_equal(getattr(one.products, name), getattr(several[cell].products, name))
+            np.testing.assert_array_equal(getattr(one.products[cell], name), getattr(several.products[cell], name))
 
 
 def test_two_rates_of_the_same_dose_count_twice_in_the_curve_and_are_averaged(tmp_path: Path) -> None:
     rates = (0.002, 0.0021, 0.01, 0.02, 0.05, 0.1, 0.5)  # of 1000 neurons the first two are 2
     run = make_run(tmp_path / "run", prompts=3, rates=rates, arms=("top",))
-    found = run_statistics(run, ["kl"])[Cell("top", "median", "pre", "kl")]
-    np.testing.assert_array_equal(found.curves.dose_weights, [2, 1, 1, 1, 1, 1])
+    found = run_statistics(run, ["kl"]).curves[Cell("top", "median", "pre", "kl")]
+    np.testing.assert_array_equal(found.dose_weights, [2, 1, 1, 1, 1, 1])
     frame = run.effects()
     expected = frame[frame["layer"] == 1].groupby("effective_rate")["kl"].mean()
-    np.testing.assert_allclose(found.curves.pooled()[2], expected, rtol=1e-6)
+    np.testing.assert_allclose(found.pooled()[2], expected, rtol=1e-6)
 
 
 def test_a_run_whose_prompts_differ_in_their_rows_is_refused(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

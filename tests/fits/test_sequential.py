@@ -87,7 +87,7 @@ def test_the_answer_is_the_same_part_by_part_all_at_once_and_with_gaps(run: Run,
 
 
 def test_the_interval_is_that_of_the_tables(run: Run) -> None:
-    curves = run_statistics(run, ["delta_logprob"])[CELL].curves
+    curves = run_statistics(run, ["delta_logprob"]).curves[CELL]
     resamples = resample_documents(curves.n_documents, 100, np.random.default_rng(0))
     terms = segmented_terms(curves, resamples, 0.95, ("inversion",))
     row = terms[(terms["term"] == "threshold") & (terms["group"] == "all")].iloc[0]
@@ -95,7 +95,7 @@ def test_the_interval_is_that_of_the_tables(run: Run) -> None:
 
 
 def test_an_undefined_threshold_is_never_narrow_enough(run: Run) -> None:
-    curves = run_statistics(run, ["delta_logprob"])[CELL].curves
+    curves = run_statistics(run, ["delta_logprob"]).curves[CELL]
     straight = replace(curves, values=np.broadcast_to(curves.x, curves.values.shape).copy())
     assert np.isnan(threshold(straight)).all()
     assert last_look([float("nan")] * 5, 0.99) is None
