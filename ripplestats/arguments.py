@@ -24,6 +24,8 @@ examples:
       your own texts (column "text"), more controls
   python -m ripplestats.run --dataset wikitext --model gpt2-large --prompts 100000 --cluster ray://head:10001
       the same on all GPUs of a Ray cluster; workers may die, and the same command goes on
+  python -m ripplestats.run --dataset wikitext --prompts 100000 --out s3://my-bucket/runs/wikitext
+      into an object store, shard by shard; on another machine the same command goes on
   python -m ripplestats.run --fit-only --out runs/wikitext-smollm2-135m --bootstrap 10000
       the estimates again, from the files of a run; needs no torch
 
@@ -199,7 +201,12 @@ def parse_arguments(argv: Sequence[str] | None = None) -> RunConfig:
         help="GPUs of each, where the cluster has any and --device is not cpu (default %(default)s)",
     )
     result = parser.add_argument_group("where results go")
-    result.add_argument("--out", metavar="FOLDER", help="the run directory (default runs/DATASET-MODEL)")
+    result.add_argument(
+        "--out",
+        metavar="FOLDER",
+        help="the run directory, or its address in an object store: s3://BUCKET/…, gs://BUCKET/… (extra remote), "
+        "hf://buckets/OWNER/NAME/… (default runs/DATASET-MODEL)",
+    )
     result.add_argument("--fit-only", action="store_true", help="only estimate, from the files of an existing run")
     result.add_argument(
         "--push-to-hub",

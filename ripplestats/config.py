@@ -14,9 +14,23 @@ AUDIT_DTYPES = ("auto", "none", "float32", "float64")
 METRICS = {"logit": "delta_logit", "logprob": "delta_logprob", "kl": "kl", "top1": "top1_changed"}
 
 
+#: How the address of a folder on this machine, or of one that machines share, begins.
+LOCAL = "file://"
+
+
 def is_path(name: str) -> bool:
     """Tell whether a name is that of a file or folder that is there (what is too long for a path is a name)."""
     return bool(name) and os.path.exists(name)  # noqa: PTH110
+
+
+def is_address(place: object) -> bool:
+    """Tell whether a place is that of an object store, such as ``s3://bucket/folder``, and not a folder."""
+    return isinstance(place, str) and "://" in place and not place.startswith(LOCAL)
+
+
+def local_path(place: str | Path) -> Path:
+    """Return the path of a folder, which may be given as ``file:///folder``."""
+    return Path(place.removeprefix(LOCAL)) if isinstance(place, str) else place
 
 
 @dataclass(frozen=True)
@@ -81,10 +95,10 @@ class RunConfig:
                 raise InputError(f"{flag} {getattr(self, name)!r} is not known; allowed: {', '.join(allowed)}")
 
     @property
-    def folder(self) -> Path:
-        """The run directory: ``--out``, or one named after dataset and model."""
+    def folder(self) -> str | Path:
+        """The run directory, or its address in an object store: ``--out``, or one named after dataset and model."""
         if self.out:
-            return Path(self.out)
+            return self.out if is_address(self.out) else local_path(self.out)
         names = (Path(name).stem if is_path(name) else name[:80] for name in (self.dataset, self.model))
         plain = ("".join(c if c.isalnum() or c in "-_." else "-" for c in name).strip(".-") for name in names)
         return Path("runs") / "-".join(name or "run" for name in plain)

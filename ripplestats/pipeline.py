@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from ripplestats.config import METRICS
+from ripplestats.config import METRICS, is_address, local_path
 from ripplestats.errors import InputError
 from ripplestats.execution.begin import begun
 from ripplestats.execution.cluster.connection import check_cluster
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from ripplestats.fits.result import FitResult
     from ripplestats.model.load import Model
     from ripplestats.prompts.table import PromptTable
+    from ripplestats.store.remote.mirror import Mirror
     from ripplestats.sweeps.precision import PrecisionAudit
     from ripplestats.sweeps.runner import Sweep
     from ripplestats.sweeps.selfcheck import SelfCheck
@@ -81,7 +83,7 @@ def sweep(
     Args:
         model: from ``load_model``.
         prompts: from ``load_prompts``.
-        out: the run directory.
+        out: the run directory, or an address in an object store (``s3://``, ``gs://``, ``hf://buckets/``).
         rates: a named grid or a comma list in **percent**, or numbers that are **shares**. With ``staged`` the first 16
             documents of ``prompts`` are a pilot that chooses the rates, and are not in the run.
         arms: of ``top bottom magnitude random keep_top``.
@@ -129,33 +131,45 @@ def sweep(
     if cluster is not None:
         request = ClusterRequest(cluster, workers, worker_cpus, worker_gpus, worker_device, batch_size)
         check_cluster(cluster)
-    path = Path(out)
-    refuse_foreign(path)
-    refuse_locked(path)
-    grid = make_grid(
-        model.n_layers, model.n_neurons, rates=rates, arms=arms, replacements=replacement, sites=site, layers=layers
-    )
-    narrowed = _tf32_has_effect(model, tf32, say)
-    batch_size = batch_size or usual_batch_size(model, grid, prompts.longest)
-    job = Sweep(model, prompts, grid, seed, batch_size, parse_metrics(metrics), narrowed)
-    rule = None if until_width is None else width_rule(job, until_width, say)
-    given = {**(options or {}), "engine": engine, "batch_size": job.batch_size}
-    if isinstance(rates, str) and rates == STAGED:
-        job, given[STAGED_RATES] = in_two_stages(path, job, engine, say)
-    chosen, check, audit = _checked(job, engine, audit_dtype, say)
-    with begun(path, job, chosen, check, given, say) as run:
-        if audit is not None:
-            run.update(precision=audit.entry())
-        rules = [one for one in (stop, rule) if one is not None]
-        compute = run_shards if request is None else partial(run_shards_on_cluster, request=request)
-        compute(run, job, chosen, stop=(lambda run: any(one(run) for one in rules)) if rules else None, say=say)
-        if rule is not None:
-            run.update(stopping=rule.record(run))
+    if is_address(out):
+        from ripplestats.store.remote.working_copy import working_copy
+
+        place: AbstractContextManager[Mirror | None] = working_copy(str(out), say)
+    else:
+        place = nullcontext()
+    with place as mirror:
+        path = local_path(out) if mirror is None else mirror.path
+        refuse_foreign(path)
+        refuse_locked(path)
+        grid = make_grid(
+            model.n_layers, model.n_neurons, rates=rates, arms=arms, replacements=replacement, sites=site, layers=layers
+        )
+        narrowed = _tf32_has_effect(model, tf32, say)
+        batch_size = batch_size or usual_batch_size(model, grid, prompts.longest)
+        job = Sweep(model, prompts, grid, seed, batch_size, parse_metrics(metrics), narrowed)
+        rule = None if until_width is None else width_rule(job, until_width, say)
+        given = {**(options or {}), "engine": engine, "batch_size": job.batch_size}
+        if isinstance(rates, str) and rates == STAGED:
+            job, given[STAGED_RATES] = in_two_stages(path, job, engine, say)
+        chosen, check, audit = _checked(job, engine, audit_dtype, say)
+        with begun(path, job, chosen, check, given, say, mirror) as run:
+            if audit is not None:
+                run.update(precision=audit.entry())
+            rules = [one for one in (stop, rule) if one is not None]
+            compute = run_shards if request is None else partial(run_shards_on_cluster, request=request)
+            compute(run, job, chosen, stop=(lambda run: any(one(run) for one in rules)) if rules else None, say=say)
+            if rule is not None:
+                run.update(stopping=rule.record(run))
     return run
 
 
 def analyse(run: Run, *, n_boot: int = 2000, seed: int = 0) -> str:
     """Write estimates, claims, tables, figures, summary.txt and report.html of a run, from its files; return the summary."""
+    with run.keeping_results() as held:
+        return _analysed(held, n_boot, seed)
+
+
+def _analysed(run: Run, n_boot: int, seed: int) -> str:
     started = time.monotonic()
     statistics = run_statistics(run, products=[main_metric(run.metrics)])
     curves = statistics.curves

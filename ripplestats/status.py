@@ -4,9 +4,10 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ripplestats.config import is_address, local_path
 from ripplestats.errors import RippleStatsError, RunError
 from ripplestats.rendering.command_line import OneLineParser
 
@@ -27,11 +28,11 @@ does it anew); 3 something outside failed; 130 interrupted.
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     parser = OneLineParser("python -m ripplestats.status", _DESCRIPTION, _EPILOG)
-    parser.add_argument("run", metavar="RUN", help="the run directory")
+    parser.add_argument("run", metavar="RUN", help="the run directory, or its address in an object store")
     parser.add_argument("--verify", action="store_true", help="read every shard and compare it with its checksum")
     try:
         options = parser.parse_args(argv)
-        damaged = _tell(Path(options.run), verify=options.verify)
+        damaged = _tell(options.run, verify=options.verify)
     except RippleStatsError as error:
         print(f"ripplestats: {error}", file=sys.stderr)
         return error.exit_code
@@ -44,16 +45,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     return RunError.exit_code if damaged else 0
 
 
-def _tell(path: Path, *, verify: bool) -> list[str]:
+def _tell(place: str, *, verify: bool) -> list[str]:
     """Print where a run is, and return what is damaged."""
     from ripplestats.store.progress import find_damage, run_progress
     from ripplestats.store.run_directory import Run, read_manifest
 
+    if is_address(place):
+        from ripplestats.store.remote.working_copy import progress_of
+
+        with progress_of(place) as (run, holder, find):
+            return _print(
+                replace(run_progress(run, held=bool(holder)), path=place), holder, find(verify), verify=verify
+            )
+    path = local_path(place)
     read_manifest(path)
-    run = Run(path)
-    for name, text in _lines(run_progress(run)):
+    return _print(run_progress(Run(path)), "", find_damage(Run(path), verify=verify), verify=verify)
+
+
+def _print(now: "RunProgress", holder: str, damaged: list[str], *, verify: bool) -> list[str]:
+    for name, text in [*_lines(now), *([("held by", holder)] if holder else [])]:
         print(f"{name:<9} {text}")
-    damaged = find_damage(run, verify=verify)
     for line in damaged:
         print(f"{'damaged':<9} {line}")
     if verify and not damaged:

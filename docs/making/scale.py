@@ -31,7 +31,7 @@ class Inputs:
     rates: int = 31
     arms: int = 2
     peak_flops: float = 989e12  # of one H100 in bfloat16, dense, by its data sheet
-    share_of_peak: float = 0.4  # assumed: what was measured is the share of a processor's
+    share_of_peak: float = 0.1  # assumed: 40 % of the one of four GPUs that computes at a time
     gpus_per_copy: int = 4  # 140 GB of weights, and room for branches
     price_per_gpu_hour: float = 2.5  # dollars
     shard_prompts: int = 256

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 from ripplestats.execution.definition import beginning, definition
 from ripplestats.execution.manifest import manifest
 from ripplestats.store.lock import locked
+from ripplestats.store.run_directory import MANIFEST
 from ripplestats.store.start import start_run
 
 if TYPE_CHECKING:
+    from ripplestats.store.remote.mirror import Mirror
     from ripplestats.store.run_directory import Run
     from ripplestats.sweeps.runner import Sweep
     from ripplestats.sweeps.selfcheck import SelfCheck
@@ -29,6 +31,7 @@ def begun(
     check: "SelfCheck | None",
     options: Mapping[str, Any],
     say: Callable[[str], None],
+    mirror: "Mirror | None" = None,
 ) -> "Iterator[Run]":
     """Give the run directory of a sweep, which no other process works on meanwhile.
 
@@ -39,6 +42,7 @@ def begun(
         check: its self-check, or None where there was none.
         options: of the command line or the call, for the manifest.
         say: is told when an earlier run is taken up.
+        mirror: of a run in an object store, of which the directory is a copy.
 
     Raises:
         RunError: the directory holds something else, or a run with another definition.
@@ -47,6 +51,11 @@ def begun(
     entries = manifest(job, engine, check, options)
     with locked(path):
         run = start_run(path, definition(job), entries, say, beginning=partial(beginning, job))
+        if mirror is not None:
+            from ripplestats.store.remote.working_copy import RemoteRun
+
+            run = RemoteRun(run.path, mirror)
+            mirror.send(MANIFEST)
         _log_start(run, entries, check)
         yield run
 

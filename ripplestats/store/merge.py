@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from ripplestats.config import is_address, local_path
 from ripplestats.errors import RunError
 from ripplestats.store import schema
 from ripplestats.store.lock import locked
@@ -76,12 +77,16 @@ def merge(runs: Sequence[str | Path | Run], *, out: str | Path, say: Callable[[s
         >>> len(both.prompts())
         16
     """
+    if is_address(out):
+        raise RunError(
+            f"out={out}: runs are merged into a folder on this machine; only the runs may lie in object stores"
+        )
     opened = [one if isinstance(one, Run) else open_run(one) for one in runs]
     if len(opened) < 2:
         raise RunError("merge needs two or more runs")
     _check_alike(opened)
     numberings = list(_numbered(opened))
-    path = Path(out)
+    path = local_path(out)
     with locked(path):
         merged = start_run(path, _definition(numberings), _manifest(numberings), say)
         number = 0

@@ -25,7 +25,7 @@ _RECENT = 10
 class RunProgress:
     """Where a run is; ``rate`` is in prompts a second, 0 where it is not known yet."""
 
-    path: "Path"
+    path: "Path | str"
     state: str
     prompts_done: int
     prompts: int
@@ -39,8 +39,12 @@ class RunProgress:
     failures: tuple[str, ...]
 
 
-def run_progress(run: "Run") -> RunProgress:
+def run_progress(run: "Run", *, held: bool = False) -> RunProgress:
     """Find out how far a run is.
+
+    Args:
+        run: a run directory.
+        held: whether it is known that a process works on it, as of a run in an object store.
 
     Raises:
         RunError: the manifest is damaged.
@@ -49,7 +53,7 @@ def run_progress(run: "Run") -> RunProgress:
     records, unreadable = _records(run)
     prompts = manifest["completeness"]["prompts"]
     done = sum(record.n_prompts for record in records) if records else manifest["completeness"]["prompts_done"]
-    working = is_locked(run.path)
+    working = held or is_locked(run.path)
     complete = not working and manifest["completeness"]["complete"]
     state = _state(working=working, complete=complete, done=done, prompts=prompts)
     rate = _rate(events)

@@ -1,6 +1,7 @@
 """A run on disk: what it was asked to do, what it has done, and its tables."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from ripplestats.config import METRICS
+from ripplestats.config import METRICS, is_address, local_path
 from ripplestats.errors import RunError
 from ripplestats.store import schema
 from ripplestats.store.lock import manifest_locked
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MANIFEST = "manifest.json"
+#: The prompts of all shards in one file.
+GATHERED = "prompts.parquet"
 #: What the first line of a manifest names, so that other people's files are not taken for ours.
 FORMAT = "ripplestats run 1"
 #: What a manifest must have for a run to be read or taken up.
@@ -95,7 +98,7 @@ class Run:
 
     def prompts(self) -> "pd.DataFrame":
         """Return the prompts that are done, with what the unmodified model predicts for them."""
-        file = self.path / "prompts.parquet"
+        file = self.path / GATHERED
         if self._prompt_parts() and not self._gathered(file):
             return self._gather_prompts().to_pandas()
         return read_part(file, schema.PROMPTS).to_pandas()
@@ -179,12 +182,16 @@ class Run:
     def write_prompts(self) -> None:
         """Gather prompts.parquet from the parts that are done."""
         if self._prompt_parts():
-            write_table(self.path / "prompts.parquet", self._gather_prompts())
+            write_table(self.path / GATHERED, self._gather_prompts())
 
     def update(self, **entries: Any) -> None:
         """Set entries of the manifest."""
         with manifest_locked(self.path):
             write_sealed(self.path / MANIFEST, {**self.manifest, **entries})
+
+    def keeping_results(self) -> "AbstractContextManager[Run]":
+        """Give the run to an analysis, which writes its results into it."""
+        return nullcontext(self)
 
     def log(self, event: str, /, **fields: Any) -> None:
         """Append an event to ``log.jsonl``."""
@@ -212,10 +219,11 @@ class Run:
 
 
 def open_run(path: str | Path) -> Run:
-    """Open a run directory for reading.
+    """Open a run directory for reading, or a run in an object store, whose files are fetched into a copy.
 
     Raises:
         RunError: there is no run, or its manifest or a part of it is damaged.
+        StorageError: the store fails.
 
     Examples:
         With a run of sixteen prompts:
@@ -227,7 +235,12 @@ def open_run(path: str | Path) -> Run:
         top             2.514
         random          0.241
     """
-    run = Run(Path(path))
+    if is_address(path):
+        from ripplestats.store.remote.working_copy import open_remote
+
+        run: Run = open_remote(str(path))
+    else:
+        run = Run(local_path(path))
     read_manifest(run.path)
     for record in run.records():
         check_sizes(run.path, record)

@@ -20,7 +20,9 @@ from ripplestats.store.tables import make_table, table_bytes
 FORMAT = "ripplestats shard 1"
 #: Folders of a shard's two tables.
 EFFECTS, PROMPTS = "effects", "prompts"
-_TABLES = (EFFECTS, PROMPTS)
+TABLES = (EFFECTS, PROMPTS)
+#: And of its record.
+RECORDS = "shards"
 _FOOTER_LENGTH = 8
 _NAME = re.compile(r"part-\d{6,}(-[0-9a-f]{12})?")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -95,7 +97,12 @@ def write_shard(path: Path, record_of: Mapping[str, Any], tables: Mapping[str, b
 
 def shard_names(path: Path) -> list[str]:
     """Return the names of all shards with a record, in prompt order."""
-    return sorted(file.stem for file in (path / "shards").glob("part-*.json"))
+    return sorted(file.stem for file in (path / RECORDS).glob("part-*.json"))
+
+
+def is_shard_name(name: str) -> bool:
+    """Tell whether a name is one that shards have; no other may become a path."""
+    return _NAME.fullmatch(name) is not None
 
 
 def read_record(path: Path, name: str) -> ShardRecord:
@@ -123,11 +130,11 @@ def check_sizes(path: Path, record: ShardRecord) -> None:
             size = file.stat().st_size
             footer = _footer_of(file, size) if size == then.size else ""
         except OSError as error:
-            raise RunError(f"{file} is missing or cannot be read: {error.strerror}; {_REMEDY}") from error
+            raise RunError(f"{file} is missing or cannot be read: {error.strerror}; {REMEDY}") from error
         if size != then.size:
-            raise RunError(f"{file} is damaged: it has {size} bytes, not {then.size}; {_REMEDY}")
+            raise RunError(f"{file} is damaged: it has {size} bytes, not {then.size}; {REMEDY}")
         if footer != then.footer:
-            raise RunError(f"{file} is damaged: its directory is not the one that was written; {_REMEDY}")
+            raise RunError(f"{file} is damaged: its directory is not the one that was written; {REMEDY}")
 
 
 def check_content(path: Path, record: ShardRecord) -> None:
@@ -143,22 +150,22 @@ def check_content(path: Path, record: ShardRecord) -> None:
             with file.open("rb") as stream:
                 found = hashlib.file_digest(stream, "sha256").hexdigest()
         except OSError as error:
-            raise RunError(f"{file} is missing or cannot be read: {error.strerror}; {_REMEDY}") from error
+            raise RunError(f"{file} is missing or cannot be read: {error.strerror}; {REMEDY}") from error
         if found != then.sha256:
-            raise RunError(f"{file} is damaged: its SHA-256 is not the one that was written; {_REMEDY}")
+            raise RunError(f"{file} is damaged: its SHA-256 is not the one that was written; {REMEDY}")
 
 
 def remove_shard(path: Path, name: str) -> None:
     """Remove a shard, its record first."""
     _record_file(path, name).unlink(missing_ok=True)
-    for folder in _TABLES:
+    for folder in TABLES:
         (path / folder / f"{name}.parquet").unlink(missing_ok=True)
 
 
 def remove_unrecorded(path: Path) -> None:
     """Remove tables that a killed process wrote without coming to their record."""
     known = set(shard_names(path))
-    for folder in _TABLES:
+    for folder in TABLES:
         for file in (path / folder).glob("part-*.parquet"):
             if file.stem not in known:
                 file.unlink(missing_ok=True)
@@ -170,11 +177,11 @@ def checksum(content: bytes) -> Checksum:
     return Checksum(len(content), hashlib.sha256(content).hexdigest(), hashlib.sha256(footer).hexdigest())
 
 
-_REMEDY = "the command that made the run does this part anew"
+REMEDY = "the command that made the run does this part anew"
 
 
 def _record_file(path: Path, name: str) -> Path:
-    return path / "shards" / f"{name}.json"
+    return path / RECORDS / f"{name}.json"
 
 
 def _footer_bytes(tail: bytes) -> int:
@@ -195,7 +202,7 @@ def _parsed(name: str, content: dict[str, Any]) -> ShardRecord:
     if content["name"] != name or not _NAME.fullmatch(name):
         raise ValueError("it is the record of another shard")
     written = content["files"]
-    if not isinstance(written, dict) or set(written) != set(_TABLES):
+    if not isinstance(written, dict) or set(written) != set(TABLES):
         raise ValueError("its files are not those of a shard")
     numbers = [content["n_prompts"], content["n_rows"], *(one["size"] for one in written.values())]
     digests = [text for one in written.values() for text in (one["sha256"], one["footer"])]

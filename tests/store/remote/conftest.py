@@ -1,0 +1,95 @@
+"""Object stores on the loopback interface: servers of the S3 and the Google Cloud Storage protocol, and fsspec's own memory."""
+
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from ripplestats.store.remote import lease, objects
+
+#: What must never be found in anything that a run writes.
+SECRET = "a-secret-that-nobody-may-read"
+BUCKET = "bucket"
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """An S3 server, by its address."""
+    server = pytest.importorskip("moto.server").ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    yield "http://{}:{}".format(*server.get_host_and_port())
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def gs_server() -> Iterator[str]:
+    """A server of Google Cloud Storage with a bucket, by its address."""
+    emulator = pytest.importorskip("gcp_storage_emulator.server")
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port = one.getsockname()[1]
+    server = emulator.create_server("127.0.0.1", port, in_memory=True, default_bucket=BUCKET)
+    server.start()
+    yield f"http://127.0.0.1:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
+    """An address in an S3 bucket, where nothing is yet."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "tests")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
+    monkeypatch.delenv("AWS_CA_BUNDLE", raising=False)
+    filesystem = fsspec.filesystem("s3", skip_instance_cache=True)
+    if not filesystem.exists(BUCKET):
+        filesystem.mkdir(BUCKET)
+    return f"s3://{BUCKET}/{request.node.name.partition('[')[0]}/run"
+
+
+@pytest.fixture
+def gs(gs_server: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[str]:
+    """An address in a bucket of Google Cloud Storage, where nothing is yet."""
+    # The client looks for credentials first, which an emulator does not want.
+    monkeypatch.setitem(fsspec.config.conf, "gs", {"token": "anon", "endpoint_url": gs_server})
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", gs_server)
+    monkeypatch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
+    return f"gs://{BUCKET}/{request.node.name.partition('[')[0]}/run"
+
+
+@pytest.fixture
+def memory() -> Iterator[str]:
+    """An address in the memory of this process, where nothing is yet."""
+    yield "memory://bucket/run"
+    fsspec.filesystem("memory").store.clear()
+
+
+@pytest.fixture(params=["s3", "gs", "memory"])
+def address(request: pytest.FixtureRequest) -> str:
+    """An address in each kind of store."""
+    found: str = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture
+def on_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Go on as another machine would, whose folder for copies is returned; the first is ``a``."""
+
+    def go(name: str) -> Path:
+        monkeypatch.setattr("huggingface_hub.utils._cache_assets.HF_ASSETS_CACHE", str(tmp_path / name))
+        return tmp_path / name
+
+    go("a")
+    return go
+
+
+@pytest.fixture(autouse=True)
+def in_haste(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for tenths of a second where a run waits for minutes."""
+    monkeypatch.setattr(objects, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(lease, "RENEWED_EVERY", 0.1)
+    monkeypatch.setattr(lease, "WATCHED_FOR", 1.5)
+    monkeypatch.setattr(lease, "SETTLED_AFTER", 0.05)
