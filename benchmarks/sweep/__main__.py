@@ -95,14 +95,17 @@ def measure_model(
         why = f": {measured[name]}" if isinstance(measured[name], str) else ""
         print(f"{model.name}: {TITLES[name]} took {time.monotonic() - started:.0f} s{why}", flush=True)
     doses = len(block_doses(n_neurons))
-    rows = compare(measured, shape, doses, max(peaks, default=float("nan")))
+    best = {name: max((one[name] for one in peaks), default=float("nan")) for name in ("peak", "sustained")}
+    rows = compare(measured, shape, doses, best["peak"], best["sustained"])
     return {
         "title": model.title,
         "layers": shape.layers,
         "neurons": n_neurons,
         "doses": doses,
-        "matrix_peak": max(peaks, default=float("nan")),
-        "matrix_peaks": peaks,
+        "matrix_peak": best["peak"],
+        "matrix_peaks": [one["peak"] for one in peaks],
+        "sustained_rate": best["sustained"],
+        "sustained_rates": [one["sustained"] for one in peaks],
         "rows": rows,
         "errors": errors(measured),
         "prefix_once": _prefix_once(rows),
@@ -147,11 +150,12 @@ def _prefix_once(rows: list[Row]) -> dict[str, float]:
     return found
 
 
-def _peak(options: argparse.Namespace, hidden: int, neurons: int) -> float:
+def _peak(options: argparse.Namespace, hidden: int, neurons: int) -> dict[str, float]:
     done = run_module("benchmarks.sweep.matrix_peak", options.device, options.precision, f"{hidden},{neurons}")
     if done.returncode != 0:
         raise RuntimeError(f"the matrix peak could not be measured: {last_line(done.stderr)}")
-    return float(json.loads(done.stdout))
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
 
 
 def _options() -> argparse.Namespace:

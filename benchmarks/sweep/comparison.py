@@ -15,7 +15,9 @@ TITLES = {**{name: title for name, (_, title) in PEERS.items()}, OURS_ALONE: OUR
 Row = dict[str, Any]
 
 
-def compare(measured: Mapping[str, Any], shape: Shape, branches: int, peak: float) -> list[Row]:
+def compare(
+    measured: Mapping[str, Any], shape: Shape, branches: int, peak: float, sustained: float = float("nan")
+) -> list[Row]:
     """Put the engines of one model beside each other.
 
     Args:
@@ -23,6 +25,7 @@ def compare(measured: Mapping[str, Any], shape: Shape, branches: int, peak: floa
         shape: sizes of the model.
         branches: different doses of a block.
         peak: operations a second that the machine's matrix products reach at best.
+        sustained: those that they keep up for seconds.
     """
     rows = []
     contexts = sorted({case["context"] for found in measured.values() if not isinstance(found, str) for case in found})
@@ -39,7 +42,11 @@ def compare(measured: Mapping[str, Any], shape: Shape, branches: int, peak: floa
         for name, case in cases.items():
             row = _row(name, case, ours, definition, shape.layers * branches)
             if name in (OURS, OURS_ALONE):
-                row |= _arithmetic(case, shape, branches, peak)
+                row |= _arithmetic(case, shape, branches)
+                row |= {
+                    "share_of_matrix_peak": row["operations_per_second"] / peak,
+                    "share_of_sustained_rate": row["operations_per_second"] / sustained,
+                }
             rows.append(row)
     return rows
 
@@ -66,17 +73,15 @@ def _row(name: str, case: Mapping[str, Any], ours: float, definition: Mapping[st
     }
 
 
-def _arithmetic(case: Mapping[str, Any], shape: Shape, branches: int, peak: float) -> Row:
+def _arithmetic(case: Mapping[str, Any], shape: Shape, branches: int) -> Row:
     """Return operations a prompt and the rate they were done at; the lower count of two, so that none is flattered."""
     operations = sweep_operations(shape, 1, case["context"], branches)
     counted = case["operations_counted"] + operations.prefix_attention
     per_prompt = min(operations.total, counted)
-    rate = per_prompt / case["seconds_per_prompt"]
     return {
         "operations_per_prompt": per_prompt,
         "operations_by_formula_to_counted": operations.total / counted,
-        "operations_per_second": rate,
-        "share_of_matrix_peak": rate / peak,
+        "operations_per_second": per_prompt / case["seconds_per_prompt"],
         "batch_size": case["batch_size"],
         "self_check_largest_difference": case["self_check"],
         "plain_forward_seconds": case["plain_forward_seconds"],

@@ -38,7 +38,7 @@ def manifest(job: "Sweep", engine: str, check: "SelfCheck | None", options: Mapp
             "n_prompts": len(job.prompts), "n_documents": job.prompts.n_documents,
         },
         "options": dict(options),
-        "engine": {"used": engine, "self_check": None if check is None else {**asdict(check), "passed": check.passed}},
+        "engine": {"used": engine, "products": job.products, "self_check": None if check is None else {**asdict(check), "passed": check.passed}},
         "platform": {"system": platform.platform(), "command": sys.argv},
         "completeness": {"complete": False, "prompts_done": 0, "prompts": len(job.prompts)},
     }  # fmt: skip

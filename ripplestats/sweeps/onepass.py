@@ -21,7 +21,7 @@ from ripplestats.intervention.branches import Branch
 from ripplestats.intervention.edit import check_finite, intervene
 from ripplestats.intervention.hooks import editing
 from ripplestats.model.load import Model
-from ripplestats.model.packed import packed_products, repeated_rows_once
+from ripplestats.model.packed import packed_products, packing_pays, repeated_rows_once
 from ripplestats.model.placement import weights_at_hand
 from ripplestats.model.sites import Site
 from ripplestats.model.unembedding import find_unembedding
@@ -33,8 +33,9 @@ from ripplestats.sweeps.outcomes import Clean, Outcomes, compare_target_logits
 from ripplestats.sweeps.tiled_outcomes import compare_residuals
 from ripplestats.sweeps.tree_attention import Prefix
 
-#: Rows of the residual stream that go through a block in one call, at most.
-_ROWS_AT_ONCE = 256
+#: Rows of the residual stream that go through a block in one call, at most. Where each call lays out the weights anew,
+#: more of them pay for it.
+_ROWS_AT_ONCE = 256 if packing_pays() else 768
 
 _Outcomes = TypeVar("_Outcomes", Clean, Outcomes)
 

@@ -13,6 +13,7 @@ from ripplestats.config import ENGINES, METRICS
 from ripplestats.errors import EngineError, InputError, NonFiniteError
 from ripplestats.intervention.branches import Branch, dose
 from ripplestats.model.load import Model, reference_model
+from ripplestats.model.packed import multiplies_packed
 from ripplestats.model.sites import Site
 from ripplestats.prompts.table import Prompt, PromptTable
 from ripplestats.sweeps.allocator import keep_freed_memory
@@ -46,6 +47,11 @@ class Sweep:
     def arithmetic(self) -> str:
         """What the sweep computes in, in words."""
         return f"{self.model.dtype} with TF32 products" if self.tf32 else self.model.dtype
+
+    @property
+    def products(self) -> str:
+        """How the one-pass engine multiplies by the weights of linear layers: by packed ones, or as they are."""
+        return "packed" if multiplies_packed(self.model.network) else "plain"
 
     @property
     def narrow(self) -> bool:

@@ -17,12 +17,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ripplestats.model.processor import cache_of_core
 from ripplestats.model.unembedding import Unembedding
 from ripplestats.sweeps.outcomes import Clean, Outcomes, clean_prediction, compare, widest
 
-#: A tile of two megabytes stays in a processor's cache.
 _ROWS_AT_ONCE = 256
-_TOKENS_AT_ONCE = 2048
+#: Tokens that are looked at together: so many that a tile fits in the cache that a core has to itself.
+_FEWEST_TOKENS, _MOST_TOKENS = 512, 2048
 #: Where the normaliser changes by more than this factor, eᵈ may have left the range of float32: the plain way then.
 _LARGEST_RATIO = 1e25
 
@@ -70,33 +71,38 @@ def compare_residuals(
 def _sum_over_vocabulary(
     clean: Clean, hidden: Tensor, difference: Float[Tensor, "branches batch embedding"], unembed: Unembedding
 ) -> _Sums:
-    wide = widest(hidden.device)
+    wide, width = widest(hidden.device), _tokens_at_once(hidden.device)
     sums = _Sums(*(clean.logit.new_zeros(difference.shape[:2], dtype=wide) for _ in range(5)))
     total = clean.logit.new_zeros(difference.shape[1], dtype=wide)
     n_parts = -(-difference.shape[:2].numel() // _ROWS_AT_ONCE)
     at_once = -(-len(difference) // n_parts)
-    probabilities = clean.log_probs.exp()
-    looked_up = {token // _TOKENS_AT_ONCE for token in torch.cat([clean.target, clean.top1]).tolist()}
-    for start in range(0, probabilities.shape[-1], _TOKENS_AT_ONCE):
-        tokens = slice(start, start + _TOKENS_AT_ONCE)
-        total += probabilities[:, tokens].sum(-1)
+    parts = [slice(first, first + at_once) for first in range(0, len(difference), at_once)]
+    shares = [(difference[rows], _Sums(*(one[rows] for one in vars(sums).values()))) for rows in parts]
+    mean_row = hidden.new_zeros(hidden.shape, dtype=wide)
+    looked_up = {token // width for token in torch.cat([clean.target, clean.top1]).tolist()}
+    for start in range(0, clean.log_probs.shape[-1], width):
+        tokens = slice(start, start + width)
+        probabilities = clean.log_probs[:, tokens].exp()
+        total += probabilities.sum(-1)
+        if _exactly_linear(unembed):
+            mean_row += probabilities.to(hidden.dtype) @ unembed.head.weight[tokens]
         change_of = unembed.change(hidden, tokens)
         # Tokens outside, branches inside: a tile of the unembedding is read from memory once.
-        for first in range(0, len(difference), at_once):
-            rows = slice(first, first + at_once)
-            change = change_of(difference[rows]).float()
-            mine = _Sums(*(one[rows] for one in vars(sums).values()))
+        for some, mine in shares:
+            change = change_of(some).float()
             if not _exactly_linear(unembed):
-                mine.mean_change.add_((change * probabilities[:, tokens]).sum(-1))
-            if start // _TOKENS_AT_ONCE in looked_up:
+                mine.mean_change.add_((change * probabilities).sum(-1))
+            if start // width in looked_up:
                 _pick(mine.target_change, change, clean.target, start)
-            weights = change.exp_().mul_(probabilities[:, tokens])
-            if start // _TOKENS_AT_ONCE in looked_up:
+            weights = change.exp_().mul_(probabilities)
+            if start // width in looked_up:
                 _pick(mine.top1, weights, clean.top1, start)
-            mine.largest.copy_(torch.maximum(mine.largest, weights.amax(-1)))
+            torch.maximum(mine.largest, weights.amax(-1), out=mine.largest)
             mine.ratio.add_(weights.sum(-1))
     if _exactly_linear(unembed):
-        sums.mean_change.copy_(_mean_change(probabilities, difference, unembed))
+        # Σ p·d is the difference times the mean row of the unembedding.
+        mean_row = mean_row.to(hidden.dtype) / unembed.divisor
+        sums.mean_change.copy_(torch.einsum("rbe,be->rb", difference, mean_row))
     # Rounded probabilities do not quite sum to one, and a change of zero must give a ratio of one.
     sums.ratio.div_(total)
     sums.mean_change.div_(total)
@@ -108,16 +114,11 @@ def _exactly_linear(unembed: Unembedding) -> bool:
     return unembed.softcap is None and unembed.head.weight.dtype.itemsize >= 4
 
 
-def _mean_change(
-    probabilities: Float[Tensor, "batch vocabulary"],
-    difference: Float[Tensor, "branches batch embedding"],
-    unembed: Unembedding,
-) -> Float[Tensor, "branches batch"]:
-    """Return Σ p·d as the difference times the mean row of the unembedding."""
-    tiles = zip(probabilities.split(_TOKENS_AT_ONCE, dim=-1), unembed.head.weight.split(_TOKENS_AT_ONCE), strict=True)
-    rows = torch.stack([weights.to(rows.dtype) @ rows for weights, rows in tiles])
-    mean_row = rows.sum(0, dtype=widest(rows.device)).to(rows.dtype) / unembed.divisor
-    return torch.einsum("rbe,be->rb", difference, mean_row)
+def _tokens_at_once(device: torch.device) -> int:
+    if device.type != "cpu":
+        return _MOST_TOKENS
+    fitting = cache_of_core() // (_ROWS_AT_ONCE * torch.float32.itemsize)
+    return min(max(fitting, _FEWEST_TOKENS), _MOST_TOKENS)
 
 
 def _pick(

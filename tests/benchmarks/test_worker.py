@@ -2,10 +2,11 @@ import json
 import sys
 
 import pytest
+import torch
 
 from benchmarks.sweep import worker
 from benchmarks.sweep.job import Case, Job
-from benchmarks.sweep.matrix_peak import shapes
+from benchmarks.sweep.matrix_peak import shapes, sustained_rate
 from benchmarks.sweep.processes import last_line, run_job
 from benchmarks.sweep.scaling import linear_fit, prefix_once
 
@@ -56,3 +57,7 @@ def test_the_prefix_is_paid_for_once_where_the_long_prompt_costs_a_short_one_and
 
 def test_a_graphics_card_gets_larger_products():
     assert max(n for n, _, _ in shapes(576, 1536, "cuda")) > max(n for n, _, _ in shapes(576, 1536, "cpu"))
+
+
+def test_the_sustained_rate_is_that_of_whole_rounds_of_products():
+    assert sustained_rate("cpu", torch.float32, 16, 32, seconds=0.01) > 0

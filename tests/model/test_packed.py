@@ -5,7 +5,17 @@ import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from ripplestats.model.packed import packed_product, packed_products, repeated_rows_once
+from ripplestats.model import packed as packing
+from ripplestats.model.packed import multiplies_packed, packed_product, packed_products, repeated_rows_once
+
+needs_the_library = pytest.mark.skipif(not torch.backends.mkl.is_available(), reason="PyTorch without Intel's library")
+
+
+@pytest.fixture(params=[True, False], ids=["of Intel", "of others"], autouse=True)
+def made_by_intel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Both kinds of processor, whichever this one is: the library packs on all of them."""
+    monkeypatch.setattr(packing, "made_by_intel", lambda: request.param)
+    return bool(request.param)
 
 
 @pytest.mark.parametrize("rows", [1, 7, 256, 300])
@@ -19,14 +29,15 @@ def test_packed_products_equal_plain_ones(rows: int, bias: bool, dtype: torch.dt
     torch.testing.assert_close(found, nn.functional.linear(x, weight, added))
 
 
-def test_every_linear_layer_inside_a_module_is_packed_and_then_as_before() -> None:
+@needs_the_library
+def test_every_linear_layer_inside_a_module_is_packed_on_intel_and_then_as_before(made_by_intel: bool) -> None:
     torch.manual_seed(0)
     block = nn.Sequential(nn.Linear(8, 16), nn.GELU(), Conv1D(8, 16)).requires_grad_(False)
     x = torch.randn(16, 8)
     expected = block(x)
     with packed_products(block):
-        packed = torch.backends.mkl.is_available()
-        assert ("forward" in vars(block[0]), "forward" in vars(block[2])) == (packed, packed)
+        assert multiplies_packed(block) == made_by_intel
+        assert ("forward" in vars(block[0]), "forward" in vars(block[2])) == (made_by_intel, made_by_intel)
         torch.testing.assert_close(block(x), expected)
         torch.testing.assert_close(block(x[:3]), expected[:3])
     assert "forward" not in vars(block[0])
@@ -34,7 +45,7 @@ def test_every_linear_layer_inside_a_module_is_packed_and_then_as_before() -> No
     assert torch.equal(block(x), expected)
 
 
-def test_two_that_multiply_by_the_same_weights_share_one_layout() -> None:
+def test_two_that_multiply_by_the_same_weights_share_one_layout(made_by_intel: bool) -> None:
     weight = torch.randn(64, 32)
     one, two = packed_product(weight, None), packed_product(weight, None)
     other = packed_product(torch.randn(64, 32), None)
@@ -42,7 +53,7 @@ def test_two_that_multiply_by_the_same_weights_share_one_layout() -> None:
     x = torch.randn(5, 32)
     assert torch.equal(one(x), two(x))
     assert not torch.equal(one(x), other(x))
-    if torch.backends.mkl.is_available():
+    if made_by_intel and torch.backends.mkl.is_available():
         assert layouts[0] == layouts[1] != layouts[2]
 
 
