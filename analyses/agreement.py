@@ -8,6 +8,7 @@ import pandas as pd
 from from_run import ROOT, main_of_results
 
 from ripplestats.rendering.latex import BLANK, latex_table
+from ripplestats.rendering.numbers import scientific
 from ripplestats.store.atomic import write_text
 
 RESULTS = ROOT / "benchmarks" / "results"
@@ -22,8 +23,8 @@ def write(out: Path) -> None:
             {
                 "family": name,
                 "variants": str(len(rows)),
-                "cells": f"{int(rows['cells'].sum()) or ''}",
-                "difference": _power(rows["largest_difference"].max()),
+                "cells": f"{int(rows['cells'].sum()):,}" if rows["cells"].sum() else "",
+                "difference": scientific(rows["largest_difference"].max()),
             }
             for name, rows in families.groupby("row", sort=False)
         ]
@@ -41,10 +42,6 @@ def write(out: Path) -> None:
         ),
     )
     write_text(out / "agreement.tex", table)
-
-
-def _power(value: float) -> str:
-    return "" if pd.isna(value) else f"{value:.0e}".replace("e-0", "e-")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Simulated coverage of intervals and size of tests, from tests/calibration/results: ``calibration.tex``."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pandas as pd
 from from_run import ROOT, main_of_results, read_table
 
 from ripplestats.rendering.latex import latex_table
+from ripplestats.rendering.numbers import percent
 from ripplestats.store.atomic import write_text
 
 RESULTS = ROOT / "tests" / "calibration" / "results"
@@ -26,6 +28,14 @@ _METHODS = {
     "bca": "BCa",
     "wald": "delta method",
 }
+#: The tests of the claims; the others of size.csv are there for comparison.
+_TESTS = ("sign flips", "sup-F")
+
+
+def sizes() -> pd.DataFrame:
+    """Return how often the tests of the claims reject where the null holds."""
+    size = read_table(RESULTS / "size.csv")
+    return size[size["test"].isin(_TESTS)]
 
 
 def write(out: Path) -> None:
@@ -52,7 +62,7 @@ def write(out: Path) -> None:
         caption="Simulated coverage of 95 % intervals, in percent: lowest to highest over the designs of a kind.",
         label="tab:calibration",
         notes=(
-            f"{sets} data sets a design; Monte-Carlo error at most {100 * coverage['coverage_error'].max():.1f} points. Each "
+            f"{sets:,} data sets a design; Monte-Carlo error at most {100 * coverage['coverage_error'].max():.1f} points. Each "
             "kind of design is run with "
             f"{_words(coverage['documents'])} documents, clear ones and those as in our run with breaks at "
             f"{_words(100 * coverage.loc[coverage['kind'] == 'clear', 'break'])} %.",
@@ -62,8 +72,8 @@ def write(out: Path) -> None:
 
 
 def _size_table() -> str:
-    size = read_table(RESULTS / "size.csv")
-    size = size[size["test"] != "t"]
+    size = sizes()
+    size = size.assign(null=[_null(name) for name in size["null"]])
     wide = (100 * size.set_index(["null", "test", "documents"])["rejected"]).unstack("documents").reset_index()
     counts = [column for column in wide if isinstance(column, int)]
     frame = wide.rename(columns={count: f"{count} documents" for count in counts})
@@ -72,11 +82,17 @@ def _size_table() -> str:
         caption="Simulated size of the tests of the claims: percent rejected at 5 % where the null holds.",
         label="tab:size",
         notes=(
-            f"{int(size['sets'].min())} data sets each, on the boundary of the null; Monte-Carlo error at most "
+            f"{int(size['sets'].min()):,} data sets each, on the boundary of the null; Monte-Carlo error at most "
             f"{100 * size['rejected_error'].max():.2f} points.",
         ),
         decimals=1,
     )
+
+
+def _null(name: str) -> str:
+    """Return the name of a null as a table has it."""
+    name = re.sub(r"phi_(0\.\d)", lambda share: f"φ of {percent(float(share[1]))}", name)
+    return re.sub(r"(?<=\d)%", " %", re.sub(r"-(?=\d|margin)", "−", name))
 
 
 def _range(coverage: pd.Series) -> str:

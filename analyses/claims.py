@@ -41,7 +41,8 @@ def write(finished: FinishedRun) -> None:
         "The research note's claims, and what this run says of each.",
         f"Over {mean_blocks(finished.manifest)}; claim 4: block 0 against the others. Estimates are shares of neurons "
         "(2, 3), nats (1, 4, 5, 6) or shares. Limit: the margin or bound set beforehand. Blocks: how many by themselves are "
-        "supported/refuted/undecided. Intervals 95 %, of claim 1 90 % (two one-sided tests at 5 %).",
+        "supported/refuted/undecided. Intervals 95 %, of claim 1 90 % (two one-sided tests at 5 %). Each p is of one hypothesis "
+        "and not adjusted; those of single blocks are, over the blocks.",
         UNRECORDED if claims["null"].str.contains(UNDEFINED, regex=False).any() else "",
     )
 

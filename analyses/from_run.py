@@ -27,6 +27,7 @@ from ripplestats.rendering import numbers
 from ripplestats.rendering.figure_files import figure_file
 from ripplestats.rendering.latex import escape, latex_table
 from ripplestats.rendering.provenance import details, provenance
+from ripplestats.report.wording import design_effect
 from ripplestats.store.atomic import write_text
 from ripplestats.store.run_directory import Run, open_run
 
@@ -75,6 +76,11 @@ class FinishedRun:
         """Documents' curves of the main outcome."""
         return cell_curves(self.run, (self.metric,))
 
+    @cached_property
+    def design_effect(self) -> str:
+        """What it costs that documents hold several prompts, for the note of a table."""
+        return design_effect(self.estimates)
+
     def rows(self, *, parametric: bool = False, **wanted: object) -> pd.DataFrame:
         """Return estimates with these values, in the first replacement and site unless these are named.
 
@@ -91,7 +97,7 @@ class FinishedRun:
 
     def table(self, stem: str, frame: pd.DataFrame, caption: str, *notes: str, label: str = "") -> None:
         """Write ``stem.tex``: a booktabs table that says what was run."""
-        rows = (*notes, f"{details(self.manifest)}")
+        rows = (*notes, details(self.manifest), self.design_effect)
         text = latex_table(frame, caption=caption, label=label or f"tab:{stem.replace('_', '-')}", notes=rows)
         write_text(self.out / f"{stem}.tex", text)
 

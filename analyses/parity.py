@@ -23,8 +23,9 @@ def write(out: Path) -> None:
                 "R": f"{line.package}: {line.function}",
                 "compared": line.compared,
                 "numbers": line.numbers,
-                "largest difference": line.said(line.difference),
-                "asked for": line.said(line.tolerance),
+                "measure": line.measure,
+                "largest difference": line.number(line.difference),
+                "asked for": line.number(line.tolerance),
             }
             for line in parity()
         ]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 from calibration import RESULTS as CALIBRATION
+from calibration import sizes
 from from_run import FinishedRun, main, only, read_table, with_interval
 from speed import results
 
@@ -24,7 +25,7 @@ from ripplestats.hypotheses.claims import (
     core_claim,
 )
 from ripplestats.rendering.latex import escape, unbroken
-from ripplestats.rendering.numbers import p_value, percent
+from ripplestats.rendering.numbers import p_value, percent, scientific
 from ripplestats.report.wording import ARM_NAMES, OUTCOMES, mean_blocks
 from ripplestats.store.atomic import write_text
 
@@ -119,7 +120,7 @@ def _engine(engine: dict[str, Any]) -> str:
         return f"The run used the {name}; no self-check is recorded."
     return (
         f"The run used the {name}. Its self-check compared {check['n_cells']} cells with the hooked forward pass: the "
-        f"largest difference was {_power(check['largest_difference'], 1)} (allowed {_power(check['tolerance'])}) and the "
+        f"largest difference was {escape(scientific(check['largest_difference'], 1))} (allowed {escape(scientific(check['tolerance']))}) and the "
         f"check {'passed' if check['passed'] else 'failed'}."
     )
 
@@ -205,8 +206,7 @@ def _calibration() -> Macros:
             found = 100 * rows.loc[rows["kind"] == kind, "coverage"]
             yield f"{macro}{name}", escape(f"{found.min():.1f} to {found.max():.1f} %")
     yield "CoverageSets", f"{int(coverage['sets'].min()):,}"
-    size = read_table(CALIBRATION / "size.csv")
-    size = size[size["test"] != "t"]
+    size = sizes()
     for name, rows in (("Few", size[size["documents"] < 100]), ("Many", size[size["documents"] >= 100])):
         yield f"Size{name}", escape(f"{100 * rows['rejected'].min():.1f} to {100 * rows['rejected'].max():.1f} %")
     models = read_table(CALIBRATION / "mixed_model.csv")
@@ -238,7 +238,7 @@ def _benchmarks() -> Macros:
         yield "FamilyVariants", str(len(one_pass))
         yield "FamiliesHooks", str(found.loc[found["engine"] != "onepass", "row"].nunique())
         yield "FamilyCells", f"{int(one_pass['cells'].sum()):,}"
-        yield "FamilyDifference", _power(one_pass["largest_difference"].max())
+        yield "FamilyDifference", escape(scientific(one_pass["largest_difference"].max()))
     statistics = results("statistics")
     if statistics:
         yield "BreakTimes", f"{_rounded(statistics['breakpoint']['times_faster']):,}"
@@ -266,18 +266,13 @@ def _switches(finished: FinishedRun) -> list[str]:
         "Statistics": results("statistics") is not None,
         "OutOfCore": results("out_of_core") is not None,
         "Sweep": results("sweep") is not None,
+        "Median": finished.claims.loc[finished.claims["decision"].notna(), "claim"].str.startswith("6 ").any(),
         "Fallback": bool(finished.manifest["dataset"]["fallback"]),
     }
     return [
         "% What there is",
-        *(rf"\newif\ifHas{name}\Has{name}{str(there).lower()}" for name, there in states.items()),
+        *(rf"\newif\ifHas{name}\Has{name}{str(bool(there)).lower()}" for name, there in states.items()),
     ]
-
-
-def _power(value: float, decimals: int = 0) -> str:
-    """Return a number as a product with a power of ten, in TeX."""
-    digits, _, exponent = f"{value:.{decimals}e}".partition("e")
-    return rf"${digits}\times10^{{{int(exponent)}}}$"
 
 
 def _rounded(value: float) -> int:

@@ -1,7 +1,6 @@
 """Times of statistics and sweep beside their peers, from benchmarks/results: ``speed.tex``."""
 
 import json
-import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import pandas as pd
 from from_run import ROOT, main_of_results
 
 from ripplestats.rendering.latex import latex_table
+from ripplestats.rendering.numbers import scientific
 from ripplestats.store.atomic import write_text
 
 RESULTS = ROOT / "benchmarks" / "results"
@@ -63,11 +63,6 @@ def _statistics(found: dict[str, Any]) -> str:
     )
 
 
-def _difference(value: float) -> str:
-    """Return one digit and its power of ten; nothing where there was nothing to compare."""
-    return f"{value:.0e}".replace("e-0", "e-").replace("0e+00", "0") if math.isfinite(value) else ""
-
-
 def _sweep(found: dict[str, Any]) -> str:
     rows = pd.DataFrame(
         [
@@ -85,7 +80,7 @@ def _sweep(found: dict[str, Any]) -> str:
     titles = [model["title"] for model in found["models"].values()]
     keys = ["model", "engine"] if len(titles) > 1 else ["engine"]
     wide = rows.set_index([*keys, "tokens"])["time"].unstack(sort=False).fillna("")
-    largest = rows.groupby(keys, sort=False)["difference"].max().map(_difference)
+    largest = rows.groupby(keys, sort=False)["difference"].max().map(scientific)
     return latex_table(
         wide.assign(difference=largest).reset_index(),
         caption=f"The whole sweep of a prompt, by engine: seconds, and in brackets how many times ours ({' and '.join(titles)}).",

@@ -18,8 +18,8 @@ BLANK = " "
 _ROOMY, _CLOSE = 5, "4pt"
 #: Digits that siunitx leaves together by itself.
 _UNGROUPED = 4
-#: A number by itself, or one with a point and something after it, such as an interval.
-_STARTS = re.compile(r"[\[<−-]?[−-]?\d+(\.\d|$)")
+#: A number by itself, or one with something after it, such as an interval, a bracket or a power of ten.
+_STARTS = re.compile(r"[\[<−-]?[−-]?[\d,]*\d(\.\d| [(×%]|$)")
 _NUMBER = re.compile(r"(?P<sign>[−-]?)(?P<whole>\d+)(?:\.(?P<part>\d+))?(?P<stars>\**)")
 
 _ESCAPES = str.maketrans(
@@ -44,6 +44,7 @@ _ESCAPES = str.maketrans(
         "×": r"$\times$",
         "−": "$-$",
         "≤": r"$\leq$",
+        **{raised: f"$^{{{plain}}}$" for raised, plain in zip("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789", strict=True)},
         "ψ": r"$\psi$",
         "φ": r"$\varphi$",
         "Π": r"$\Pi$",
@@ -94,7 +95,7 @@ def latex_table(
     if columns not in COLUMNS:
         raise InputError(f"columns={columns!r} is not known; allowed: {', '.join(COLUMNS)}")
     cells = {place: [_text(value, decimals) for value in frame.iloc[:, place]] for place in range(frame.shape[1])}
-    kinds = [_kind(frame.iloc[:, place], cells[place], columns) for place in cells]
+    kinds = [_kind(frame.iloc[:, place], cells[place], columns, first=place == 0) for place in cells]
     printed = [[_set(text, kind) for text in cells[place]] for place, kind in enumerate(kinds)]
     names = [escape(str(name)) for name in frame.columns]
     head = [name if kind in "lr" else f"{{{name}}}" for name, kind in zip(names, kinds, strict=True)]
@@ -153,7 +154,7 @@ def _row(cells: Iterable[str]) -> str:
     return f"{{{line[0]}}}{line[1:]} \\\\" if line[:1] in ("[", "*") else f"{line} \\\\"
 
 
-def _kind(column: pd.Series, cells: list[str], columns: str) -> str:
+def _kind(column: pd.Series, cells: list[str], columns: str, *, first: bool) -> str:
     """Return the letter of a column: ``r`` for numbers and text that starts with one, ``S`` with siunitx, else ``l``."""
     shown = [cell for cell in cells if cell.strip()]
     numbers = [found for cell in shown if (found := _NUMBER.fullmatch(cell))]
@@ -166,7 +167,9 @@ def _kind(column: pd.Series, cells: list[str], columns: str) -> str:
         close = ", group-minimum-digits=9" * (max(whole, part) > _UNGROUPED)
         return f"S[table-format={sign}{whole}.{part}{close}{room}]"
     texts = [value for value in column if isinstance(value, str) and value.strip()]
-    starts = any("." in text for text in texts) and all(_STARTS.match(text) for text in texts)
+    # The first column names the rows: whole numbers there are names.
+    numbered = any("." in text for text in texts) or not first
+    starts = bool(texts) and numbered and all(_STARTS.match(text) for text in texts)
     return "r" if column.dtype.kind in "fiu" or starts else "l"
 
 

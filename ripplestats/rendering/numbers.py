@@ -4,6 +4,7 @@ import math
 
 #: Digits after the point are at most so many.
 _MOST = 6
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def fixed(value: float, decimals: int, scale: float = 1) -> str:
@@ -29,6 +30,16 @@ def percent(value: float, decimals: int = 0) -> str:
     """Return a share as a percentage, or nothing where it is not finite."""
     shown = fixed(value, decimals, 100)
     return f"{shown} %" if shown else ""
+
+
+def scientific(value: float, decimals: int = 0) -> str:
+    """Return a number as a product with a power of ten, or nothing where it is not finite."""
+    if not math.isfinite(value):
+        return ""
+    if value == 0:
+        return "0"
+    digits, _, power = f"{value:.{decimals}e}".partition("e")
+    return f"{digits} × 10{str(int(power)).translate(_RAISED)}".replace("-", "−")
 
 
 def p_value(value: float) -> str:

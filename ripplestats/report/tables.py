@@ -13,7 +13,7 @@ from ripplestats.rendering.numbers import fixed, p_value, percent, with_interval
 from ripplestats.rendering.provenance import counted, stated
 from ripplestats.report.long_tables import write_long_tables
 from ripplestats.report.precision_table import write_precision
-from ripplestats.report.wording import OUTCOMES, mean_blocks, mean_over
+from ripplestats.report.wording import OUTCOMES, design_effect, mean_blocks, mean_over
 from ripplestats.store.atomic import write_text
 
 if TYPE_CHECKING:
@@ -42,8 +42,7 @@ def write_tables(run: "Run", estimates: pd.DataFrame, claims: pd.DataFrame) -> N
     blocks = mean_blocks(manifest)
     rows = _ROWS.format(blocks=_capital(blocks))
     level = percent(estimates["conf_level"].iloc[0])
-    effects = estimates.loc[estimates["quantity"] == "design_effect", "estimate"].dropna()
-    design = f"Design effect of the documents {effects.iloc[0]:.2f}." if len(effects) else ""
+    design = design_effect(estimates)
     counts = (int(estimates["n_prompts"].max()), int(estimates["n_documents"].max()))
     for name, (frame, caption, notes) in {
         "thresholds": _thresholds(estimates, level),

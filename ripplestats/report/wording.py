@@ -3,6 +3,8 @@
 import math
 from typing import Any
 
+import pandas as pd
+
 #: Axis and column names of the metrics, with units.
 METRIC_NAMES = {
     "delta_logprob": "drop in log-probability (nats)",
@@ -46,6 +48,12 @@ def mean_blocks(manifest: dict[str, Any]) -> str:
 def mean_over(blocks: str) -> str:
     """Return ``mean over`` the blocks that ``mean_blocks`` names, or the block itself where it is one."""
     return blocks if blocks.startswith("block ") else f"mean over {blocks}"
+
+
+def design_effect(estimates: pd.DataFrame) -> str:
+    """Return what it costs that documents hold several prompts, of the first arm, or nothing where it is undefined."""
+    found = estimates.loc[estimates["quantity"] == "design_effect", "estimate"].dropna()
+    return f"Design effect of the documents {found.iloc[0]:.2f}." if len(found) else ""
 
 
 def interval(low: float, high: float, scale: float = 100, decimals: int = 1) -> str:

@@ -16,6 +16,7 @@ from ripplestats.fits.curves import document_curves
 from ripplestats.fits.saturation import first_dose_reaching, isotonic, plateau_weights
 from ripplestats.hypotheses.davies import davies_test
 from ripplestats.hypotheses.multiplicity import adjusted_p_values, max_t_step_down, min_p_step_down
+from ripplestats.rendering.numbers import scientific
 from tests.reference.ours import (
     BOOT_TERMS,
     LMER_COLUMNS,
@@ -62,10 +63,11 @@ class Comparison:
 
     def said(self, value: float) -> str:
         """A difference or a tolerance in words."""
-        if self.measure in (ERRORS, RANKS):
-            return f"{value:.2f} {self.measure}"
-        mantissa, _, power = f"{value:.0e}".partition("e")
-        return f"{f'{mantissa}e{int(power)}' if value else 'none'} {self.measure}"
+        return f"{self.number(value) if value else 'none'} {self.measure}"
+
+    def number(self, value: float) -> str:
+        """The same without what it is measured in."""
+        return f"{value:.2f}" if self.measure in (ERRORS, RANKS) else scientific(value)
 
 
 def parity() -> tuple[Comparison, ...]:

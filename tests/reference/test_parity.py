@@ -34,7 +34,7 @@ def test_the_versions_are_those_of_the_folder_s_description() -> None:
 
 def test_differences_are_said_with_their_measure() -> None:
     line = Comparison("ours", "p", "f", "numbers", RELATIVE, 1e-9, 2, 0.0)
-    assert (line.said(2.4e-10), line.said(0.0)) == ("2e-10 relative", "none relative")
+    assert (line.said(2.4e-10), line.said(0.0)) == ("2 × 10⁻¹⁰ relative", "none relative")
     assert Comparison("ours", "p", "f", "numbers", RANKS, 1.01, 2, 0.0).said(1.01) == "1.01 ranks"
 
 

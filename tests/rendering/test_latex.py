@@ -22,7 +22,7 @@ HOSTILE = (
     '<script>alert("1")</script> | `ls`',
 )
 #: What an escape sequence may look like; anything else that is special to TeX is left unescaped.
-SEQUENCE = r"\\text[a-z]+\{\}|\\ldots\{\}|\\[#$%&_{}]|\$(?:-|\\[A-Za-z]+)\$"
+SEQUENCE = r"\\text[a-z]+\{\}|\\ldots\{\}|\\[#$%&_{}]|\$(?:-|\\[A-Za-z]+|\^\{[-\d]\})\$"
 PLAIN = {
     r"\textbackslash{}": "\\",
     r"\textasciitilde{}": "~",
@@ -68,6 +68,7 @@ def test_escapes_by_hand() -> None:
     assert escape("Zürich – Łódź") == "Zürich -- Łódź"
     assert escape("two\nlines\tand") == "two lines and"
     assert escape("ψ ≤ 10 %, −1 × 2…") == r"$\psi$ $\leq$ 10 \%, $-$1 $\times$ 2\ldots{}"
+    assert escape("3 × 10⁻⁶") == r"3 $\times$ 10$^{-}$$^{6}$"
     assert escape("日本 \x00 🙂") == "?? ? ?"
     assert escape("") == ""
 
@@ -121,6 +122,14 @@ z & 30 & -- & 999999.000 & \textbackslash{}it \\
 """
     found = latex_table(FRAME, caption="50% of #1", label="tab:one", notes=["First & second.", "", "Third."])
     assert found == expected
+
+
+def test_what_begins_with_a_number_is_set_right_and_names_of_rows_left() -> None:
+    columns = {
+        "block": ["0", "12"], "of": ["7 (140)", "60.4 (112)"], "difference": ["3 × 10⁻⁶", ""],
+        "below": ["33 %", "0 %"], "cells": ["1,440", "90"], "claim": ["1 insensitivity", "2 threshold"], "blocks": ["4/0/26", "–"],
+    }  # fmt: skip
+    assert r"\begin{tabular}{@{}lrrrrll@{}}" in latex_table(pd.DataFrame(columns), caption="", label="")
 
 
 def test_decimals_are_those_asked_for_whatever_the_width_of_the_numbers() -> None:

@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ripplestats.rendering.numbers import decimals_of, fixed, limits, p_value, percent, stars, with_interval
+from ripplestats.rendering.numbers import (
+    decimals_of,
+    fixed,
+    limits,
+    p_value,
+    percent,
+    scientific,
+    stars,
+    with_interval,
+)
 from tests.fits.frames import CHECKED
 
 NAN = math.nan
@@ -28,6 +37,14 @@ def test_an_estimate_with_its_interval(numbers: tuple[float, float, float], show
 
 def test_what_is_undefined_is_nothing() -> None:
     assert (fixed(NAN, 2), limits(0.1, NAN, 2), p_value(NAN), stars(NAN), percent(NAN)) == ("", "", "", "", "")
+
+
+@pytest.mark.parametrize(
+    ("numbers", "shown"),
+    [((1.94e-5, 1), "1.9 × 10⁻⁵"), ((9.6e-7,), "1 × 10⁻⁶"), ((-3e12,), "−3 × 10¹²"), ((0.0,), "0"), ((NAN,), "")],
+)
+def test_a_number_with_a_power_of_ten(numbers: tuple[float, ...], shown: str) -> None:
+    assert scientific(*numbers) == shown
 
 
 def test_shares_are_percentages() -> None:
