@@ -123,9 +123,10 @@ def _open(config: RunConfig) -> "Run":
 
 def _finish(run: "Run", config: RunConfig) -> None:
     from ripplestats.pipeline import analyse
+    from ripplestats.rendering.command_line import for_terminal
 
     _say("estimating")
-    print(f"\n{analyse(run, n_boot=config.bootstrap, seed=config.seed)}")
+    print(f"\n{for_terminal(analyse(run, n_boot=config.bootstrap, seed=config.seed))}")
     if config.push_to_hub:
         from ripplestats.store.export import push_to_hub
 

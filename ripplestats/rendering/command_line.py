@@ -1,9 +1,15 @@
-"""A command line whose complaints are one line, as all others."""
+"""A command line whose complaints are one line, as all others, and text for the terminal it prints to."""
 
 import argparse
+import shutil
+import sys
+import textwrap
 from typing import NoReturn
 
 from ripplestats.errors import InputError
+
+#: Characters of a line on a terminal, however wide, and by how many further lines of a paragraph are set in.
+_WIDEST, _HANGING = 110, 2
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -23,3 +29,16 @@ class OneLineParser(argparse.ArgumentParser):
         """
         line = "".join(one if one.isprintable() else repr(one)[1:-1] for one in message)
         raise InputError(f"{line}; --help explains every flag")
+
+
+def for_terminal(text: str) -> str:
+    """Return text with lines broken between words where it goes to a terminal, as it is where it goes elsewhere."""
+    if not sys.stdout.isatty():
+        return text
+    width = min(shutil.get_terminal_size().columns, _WIDEST)
+    return "\n".join(_broken(line, width) for line in text.splitlines())
+
+
+def _broken(line: str, width: int) -> str:
+    indent = " " * (len(line) - len(line.lstrip()) + _HANGING)
+    return textwrap.fill(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)

@@ -139,8 +139,9 @@ def _long(kinds: str, close: str, titled: tuple[str, str], head: str, rows: list
 
 
 def latex_paragraphs(text: str) -> str:
-    """Return plain text for TeX, a paragraph a line."""
-    return unbroken("\n\n".join(escape(line) for line in text.splitlines() if line) + "\n")
+    """Return plain text for TeX, a paragraph a line; columns that spaces keep apart become clauses."""
+    lines = (re.sub(r"(?<=\w) {2,}", "; ", line) for line in text.splitlines() if line)
+    return unbroken("\n\n".join(map(escape, lines)) + "\n")
 
 
 def _below(notes: Sequence[str]) -> list[str]:

@@ -13,7 +13,7 @@ from ripplestats.rendering.progress import duration
 from ripplestats.rendering.provenance import provenance
 from ripplestats.report.adaptive_design import adaptive_design
 from ripplestats.report.precision_table import precision_lines
-from ripplestats.report.wording import OUTCOMES, interval, mean_blocks, mean_over
+from ripplestats.report.wording import OUTCOMES, interval, mean_blocks, mean_over, untested
 
 if TYPE_CHECKING:
     from ripplestats.store.run_directory import Run
@@ -166,7 +166,7 @@ def _claims(claims: pd.DataFrame, where: str) -> list[str]:
         by_block = _tally(blocks) if len(overall) and len(blocks) else ""
         said = f"{one['decision'].iloc[0]:<11}{by_block}{f' ({why})' if why else ''}"
         lines.append(f"  {f'{name}:':<{width}} {said.rstrip()}")
-    return [*lines, ""]
+    return [*lines, *(f"  {line}" for line in untested(claims["claim"])), ""]
 
 
 def _tally(blocks: pd.DataFrame) -> str:

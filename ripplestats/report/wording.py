@@ -1,6 +1,7 @@
 """Names of metrics, arms and blocks, and numbers, as every table, figure and summary has them."""
 
 import math
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -22,6 +23,22 @@ ARM_NAMES = {
     "keep_top": "all but the largest",
 }
 
+#: What a run must have to decide a claim, by its number.
+_CLAIMS_NEED = {
+    "1": "rates of 10 and 90 % of the arm top with the median",
+    "2": "rates below and above 10 % of the arm top with the median",
+    "3": "rates from below 2 to 90 % of the arm top with the median",
+    "4": "block 0 and others",
+    "5": "the arms top and random",
+    "6": "another replacement, zero or mean, beside the median",
+}
+
+
+def untested(tested: Iterable[str]) -> list[str]:
+    """Return in words which of the six claims a run could not decide, and what it lacks; ``tested`` are their names."""
+    missing = sorted(set(_CLAIMS_NEED) - {name[:1] for name in tested})
+    return [f"Claim {number} was not tested: it needs {_CLAIMS_NEED[number]}." for number in missing]
+
 
 def neurons_done_to(arm: str) -> str:
     """Return what a dose of an arm does to neurons: they are ``replaced``, or alone ``kept``."""
@@ -35,14 +52,19 @@ def mean_blocks(manifest: dict[str, Any]) -> str:
     later = [layer for layer in layers if layer] or layers
     if n_layers is None or later == list(range(1, n_layers)):
         return "all blocks but the first"
+    return named_blocks(later)
+
+
+def named_blocks(layers: Sequence[int]) -> str:
+    """Return ``block 3`` or ``blocks 1–3, 7``."""
     ranges: list[list[int]] = []
-    for layer in later:
+    for layer in sorted(layers):
         if ranges and layer == ranges[-1][1] + 1:
             ranges[-1][1] = layer
         else:
             ranges.append([layer, layer])
     words = ", ".join(str(first) if first == last else f"{first}–{last}" for first, last in ranges)
-    return f"{'block' if len(later) == 1 else 'blocks'} {words}"
+    return f"{'block' if len(layers) == 1 else 'blocks'} {words}"
 
 
 def mean_over(blocks: str) -> str:

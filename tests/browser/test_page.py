@@ -50,6 +50,28 @@ def test_a_page_of_any_run_opens_quietly(open_page: Open, tmp_path: Path, option
     assert opened.messages == []
 
 
+def test_what_a_run_lacks_is_said_in_words(open_page: Open, tmp_path: Path) -> None:
+    made = analysed(tmp_path / "run", arms=("top", "random"))
+    made.write()
+    page = open_page(made.run.path, width=390).page
+    assert "Not measured: this run lacks the arm keep_top. Replacing" in page.locator("#sufficiency").inner_text()
+    assert page.locator(".untested").all_inner_texts() == [
+        "Claim 6 was not tested: it needs another replacement, zero or mean, beside the median."
+    ]
+    tested = page.locator(".verdicts > li").count()
+    assert page.locator("#verdicts > p").first.inner_text().startswith(f"{tested} statements were tested: ")
+    assert all(link.is_visible() for link in page.locator("nav a").all())
+
+
+def test_words_in_a_table_of_numbers_stand_below_their_head(open_page: Open) -> None:
+    page = open_page().page
+    page.locator("details[data-table=thresholds] summary").click()
+    heads = page.locator("details[data-table=thresholds] thead th")
+    cells = page.locator("details[data-table=thresholds] tbody tr").first.locator("th, td")
+    sides = [[one.evaluate("(one) => getComputedStyle(one).textAlign") for one in row.all()] for row in (heads, cells)]
+    assert sides[0] == sides[1]
+
+
 def test_a_click_on_the_map_shows_that_field(open_page: Open) -> None:
     opened = open_page()
     before = opened.page.locator("#most").inner_text()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ripplestats.rendering.latex import escape, latex_table, unbroken
+from ripplestats.rendering.latex import escape, latex_paragraphs, latex_table, unbroken
 from tests.fits.frames import CHECKED
 from tests.rendering.tex import compile_tex, needs_pdflatex, text_of
 
@@ -75,6 +75,10 @@ def test_escapes_by_hand() -> None:
 
 def test_a_number_stays_beside_its_percent_sign() -> None:
     assert unbroken(escape("95 % of 3.5 %, a %")) == r"95~\% of 3.5~\%, a \%"
+
+
+def test_columns_of_plain_text_become_clauses() -> None:
+    assert latex_paragraphs("A line.\n\n  2 threshold:   supported  1 of 30\n") == "A line.\n\n  2 threshold:   supported; 1 of 30\n"
 
 
 @needs_pdflatex

@@ -2,7 +2,8 @@
 
 import pytest
 
-from ripplestats.report.wording import mean_blocks, mean_over
+from ripplestats.hypotheses.claims import CLAIMS
+from ripplestats.report.wording import mean_blocks, mean_over, untested
 
 
 @pytest.mark.parametrize(
@@ -28,3 +29,9 @@ def test_a_run_that_does_not_say_is_taken_for_whole() -> None:
 
 def test_in_a_model_of_two_blocks_the_second_is_all_but_the_first() -> None:
     assert mean_blocks({"model": {"n_layers": 2}, "definition": {"layers": [0, 1]}}) == "all blocks but the first"
+
+
+def test_what_was_not_tested_is_said_with_what_it_needs() -> None:
+    (said,) = untested(name for name in CLAIMS if name[0] != "6")
+    assert said == "Claim 6 was not tested: it needs another replacement, zero or mean, beside the median."
+    assert untested(CLAIMS) == []

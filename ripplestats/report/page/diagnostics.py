@@ -7,13 +7,14 @@ import numpy as np
 import pandas as pd
 
 from ripplestats.fits.breakpoint import MINIMUM_DOSES
-from ripplestats.fits.curve_layout import Cell
+from ripplestats.fits.curve_layout import ALL_LAYERS, Cell
 from ripplestats.fits.curves import DocumentCurves, Floats
 from ripplestats.fits.run_estimates import main_rows
 from ripplestats.fits.saturation import plateau_weights
 from ripplestats.fits.segmented import two_phase_statistic
 from ripplestats.report.page.blocks import of_main
 from ripplestats.report.page.plain import numbers, text, title
+from ripplestats.report.wording import ARM_NAMES, METRIC_NAMES, named_blocks
 
 if TYPE_CHECKING:
     from ripplestats.store.run_directory import Run
@@ -108,10 +109,21 @@ def warnings(estimates: pd.DataFrame) -> tuple[list[dict[str, str]], int]:
             "note": str(note),
             "method": str(method),
             "of": ", ".join(dict.fromkeys(name.replace("_", " ") for name in group["quantity"])),
-            "where": f"{', '.join(dict.fromkeys(group['arm']))}; {', '.join(dict.fromkeys(group['metric']))}; "
-            f"blocks {', '.join(dict.fromkeys(group['layer'].astype(str)))}",
+            "where": _where(group),
             "rows": str(len(group)),
         }
         for (note, method), group in rows.groupby(["note", "method"], sort=False)
     ]
     return found[:MOST_WARNINGS], max(len(found) - MOST_WARNINGS, 0)
+
+
+def _where(rows: pd.DataFrame) -> str:
+    """Return arms, outcomes and blocks of rows, in words."""
+    layers = set(rows["layer"].astype(str))
+    blocks = sorted(int(layer) for layer in layers - {ALL_LAYERS})
+    parts = ["mean over blocks"] * (ALL_LAYERS in layers) + [named_blocks(blocks)] * bool(blocks)
+    arms, metrics = (
+        ", ".join(names.get(one, one) for one in dict.fromkeys(rows[column]))
+        for column, names in (("arm", ARM_NAMES), ("metric", METRIC_NAMES))
+    )
+    return f"{arms}; {metrics}; {', '.join(parts)}"

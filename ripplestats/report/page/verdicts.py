@@ -24,6 +24,7 @@ from ripplestats.rendering.numbers import fixed, p_value, with_interval
 from ripplestats.report.page.blocks import block_name, of_main
 from ripplestats.report.page.plain import text
 
+_SPACE = "\N{NO-BREAK SPACE}"
 DECISIONS = ("supported", "refuted", "undecided")
 _STATEMENTS = {
     INSENSITIVITY: "Beyond the first tenth the dose no longer matters: 10 % and 90 % of neurons do the same.",
@@ -37,7 +38,6 @@ _STATEMENTS = {
         f"6 median against {other}": f"The median upsets the prediction less than the {other}." for other in ("zero", "mean")
     },
 }  # fmt: skip
-
 
 @dataclass(frozen=True)
 class BlockResult:
@@ -83,6 +83,13 @@ def verdicts(claims: pd.DataFrame, unit: str) -> list[Verdict]:
     return [_verdict(str(name), rows, unit) for name, rows in decided.groupby("claim", sort=False)]
 
 
+def counted_verdicts(found: list[Verdict]) -> str:
+    """Return in words how many statements are supported, refuted and undecided."""
+    counts = Counter(one.decision for one in found)
+    of = "One statement was" if len(found) == 1 else f"{len(found)} statements were"
+    return f"{of} tested: {', '.join(f'{counts[word]} {word}' for word in DECISIONS)}."
+
+
 def _verdict(name: str, rows: pd.DataFrame, unit: str) -> Verdict:
     overall = rows[rows["layer"] == ALL_LAYERS]
     blocks = rows[rows["layer"] != ALL_LAYERS] if len(overall) else rows.iloc[:0]
@@ -93,7 +100,9 @@ def _verdict(name: str, rows: pd.DataFrame, unit: str) -> Verdict:
         estimand = estimand.replace("drop in log-probability, nats", "drop in logit")
     measure = _Measure(estimand, unit)
     limit = f" The margin set beforehand: {measure.number(one['margin'])}." if one["margin"] else ""
-    finding = f"{estimand[:1].upper()}{estimand[1:]}: {measure.with_interval(one)}.{limit}"
+    p = p_value(one["p_value"])
+    tested = f"; p{_SPACE}{p}" if p.startswith("<") else f"; p{_SPACE}={_SPACE}{p}" if p else ""
+    finding = f"{estimand[:1].upper()}{estimand[1:]}: {measure.with_interval(one)}{tested}.{limit}"
     if not np.isfinite(one["estimate"]):
         reason = text(one["null"]).partition(UNDEFINED)[2].removesuffix(")")
         finding = f"Undefined: {reason}." if reason else "Undefined."

@@ -14,9 +14,9 @@ from ripplestats.report.page.diagnostics import influence, residuals, warnings
 from ripplestats.report.page.document import render
 from ripplestats.report.page.downloads import downloads
 from ripplestats.report.page.maps import layer_maps
-from ripplestats.report.page.verdicts import key_figures, verdicts
+from ripplestats.report.page.verdicts import counted_verdicts, key_figures, verdicts
 from ripplestats.report.precision_table import precision_lines
-from ripplestats.report.wording import METRIC_NAMES, mean_blocks
+from ripplestats.report.wording import METRIC_NAMES, mean_blocks, untested
 from ripplestats.store.atomic import write_text
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def page_content(
     main = main_cell(curves, metric)
     maps, prompts = layer_maps(run, curves, main)
     noted, further = warnings(estimates)
+    found = verdicts(claims, UNITS[metric])
     counts = (int(estimates["n_prompts"].max()), int(estimates["n_documents"].max()))
     data = {
         "charts": chart_specs(METRIC_NAMES[metric], UNITS[metric]),
@@ -69,12 +70,15 @@ def page_content(
         "completeness": manifest["completeness"],
         "notes": [*manifest["dataset"]["notes"], *precision_lines(manifest), *adaptive_design(manifest)],
         "figures": key_figures(estimates, main, UNITS[metric], blocks),
-        "verdicts": verdicts(claims, UNITS[metric]),
+        "verdicts": found,
+        "counted": counted_verdicts(found),
+        "untested": untested(one.number for one in found),
         "effect": METRIC_NAMES[metric],
         "blocks": blocks,
         "conf_level": f"{100 * estimates['conf_level'].iloc[0]:.0f} %",
         "warnings": noted,
         "further_warnings": further,
+        "lacking": [arm for arm in ("top", "keep_top") if main._replace(arm=arm) not in curves],
         "has": {name: bool(data[name]) for name in ("sufficiency", "residuals", "influence")},
         "manifest": _rows(manifest),
         "engine": manifest["engine"],

@@ -75,7 +75,7 @@ def test_a_warning_is_given_once_with_all_places_and_degrees_of_freedom_are_none
     found, further = warnings(frame.assign(arm="top", metric="kl", method="m"))
     assert [one["note"] for one in found] == ["flat", "It lies on the boundary."]
     assert found[0]["of"] == "threshold, slope"
-    assert found[0]["where"] == "top; kl; blocks 1, 2"
+    assert found[0]["where"] == "largest activations; KL divergence (nats); blocks 1–2"
     assert further == 0
 
 

@@ -6,12 +6,12 @@ import pytest
 
 from ripplestats.fits.curve_layout import Cell
 from ripplestats.hypotheses.claims import CLAIMS, INSENSITIVITY, SENSITIVITY_ANALYSES, THRESHOLD, UNDEFINED
-from ripplestats.report.page.verdicts import key_figures, verdicts
+from ripplestats.report.page.verdicts import counted_verdicts, key_figures, verdicts
 from tests.report.page.runs import Analysed
 
 
 def claim_rows(name: str, *layers: str, estimate: float = 0.0414) -> pd.DataFrame:
-    row = {"claim": name, "null": "the null", "p_adjusted": 0.01, "estimate": estimate, "decision": "supported"}
+    row = {"claim": name, "null": "the null", "p_value": 0.003, "p_adjusted": 0.01, "estimate": estimate, "decision": "supported"}
     limits = {"conf_low": estimate - 0.01, "conf_high": estimate + 0.02, "margin": CLAIMS[name].margin}
     return pd.DataFrame([{**row, **limits, "layer": layer} for layer in layers])
 
@@ -26,13 +26,21 @@ def test_every_claim_has_a_statement_of_its_own(name: str) -> None:
 
 def test_shares_are_in_percent_and_effects_in_their_unit() -> None:
     (share,) = verdicts(claim_rows(THRESHOLD, "all"), "nats")
-    assert share.finding.endswith("4.1 [3.1, 6.1] %. The margin set beforehand: 10 %.")
+    assert share.finding.endswith("4.1 [3.1, 6.1] %; p\xa0=\xa00.003. The margin set beforehand: 10 %.")
     (effect,) = verdicts(claim_rows(INSENSITIVITY, "all", estimate=-0.0121), "nats")
-    assert effect.finding.endswith("−0.012 [−0.022, 0.008] nats. The margin set beforehand: 0.05 nats.")
+    assert effect.finding.endswith("−0.012 [−0.022, 0.008] nats; p\xa0=\xa00.003. The margin set beforehand: 0.05 nats.")
     (logit,) = verdicts(claim_rows(INSENSITIVITY, "all"), "logits")
     assert "logits" in logit.finding
     assert "nats" not in logit.finding
     assert "log-probability" not in logit.finding
+
+
+def test_the_verdicts_are_counted_in_words() -> None:
+    rows = pd.concat([claim_rows(name, "all") for name in CLAIMS])
+    found = verdicts(rows.assign(decision=["refuted", *["supported"] * (len(rows) - 1)]), "nats")
+    said = f"{len(rows)} statements were tested: {len(rows) - 1} supported, 1 refuted, 0 undecided."
+    assert counted_verdicts(found) == said
+    assert counted_verdicts(found[:1]) == "One statement was tested: 0 supported, 1 refuted, 0 undecided."
 
 
 def test_the_tally_is_that_of_the_single_blocks() -> None:

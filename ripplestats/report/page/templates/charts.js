@@ -27,6 +27,8 @@ const CONFIG = {
 /* Pixels between the margins of a printed page, and how high charts are on it. */
 const PRINTED = { width: 670, height: 0.8 };
 let printing = false;
+/* A cell of a table with more characters is words, and its column is set left. */
+const MOST_OF_A_NUMBER = 12;
 
 /* Numbers and names */
 const known = (value) => value !== null && value !== undefined;
@@ -87,13 +89,15 @@ function setTable(name, columns, rows) {
 
 function fillTable(details) {
   const { columns, rows } = tables[details.dataset.table];
+  const words = columns.map((column, place) => rows.some((row) => typeof row[place] === "string" && row[place].length > MOST_OF_A_NUMBER));
+  const kind = (place) => (place && !words[place] ? "n" : "");
   const head = element("tr", null);
-  head.append(...columns.map((column, place) => element("th", column, { scope: "col", class: place ? "n" : "" })));
+  head.append(...columns.map((column, place) => element("th", column, { scope: "col", class: kind(place) })));
   const body = element("tbody", null);
   for (const row of rows) {
     const line = element("tr", null);
     line.append(...row.map((cell, place) => element(place ? "td" : "th", typeof cell === "string" ? cell : shown(cell),
-      place ? { class: typeof cell === "string" && cell.length > 12 ? "" : "n" } : { scope: "row" })));
+      place ? { class: kind(place) } : { scope: "row" })));
     body.append(line);
   }
   const whole = element("table", null);
