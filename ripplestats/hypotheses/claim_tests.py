@@ -14,7 +14,7 @@ from ripplestats.fits.curve_layout import ALL_LAYERS
 from ripplestats.fits.curves import DocumentCurves, Floats
 from ripplestats.fits.saturation import plateau_weights
 from ripplestats.fits.segmented import segmented_terms
-from ripplestats.hypotheses.breaks import sup_f_replicates
+from ripplestats.hypotheses.breaks import sup_f
 from ripplestats.hypotheses.claims import (
     CLAIMS,
     FIRST_BLOCK,
@@ -40,7 +40,7 @@ MAIN = ("top", "median")
 class RunCurves:
     """What the claims are tested on: curves by arm and replacement, the share of changed tokens, resamples and sign flips.
 
-    ``signs`` (flips × documents) are for means, ``resamples`` for breaks; each is the same for every test.
+    ``signs`` (flips × documents) are for tests, ``resamples`` for intervals of the break; each is the same for every test.
     """
 
     effects: Mapping[tuple[str, str], DocumentCurves]
@@ -99,11 +99,8 @@ def threshold(run: RunCurves) -> Iterator[Evidence]:
     terms = segmented_terms(curves, run.resamples, CLAIMS[THRESHOLD].conf_level, (_BREAK_INTERVAL,))
     breaks = terms[terms["term"] == "threshold"].set_index("group").loc[list(curves.groups)]
     estimate, low, high = (breaks[name].to_numpy(np.float64) for name in ("estimate", "conf_low", "conf_high"))
-    statistic, replicates = sup_f_replicates(curves, run.resamples.bootstrap)
-    as_large = (replicates >= statistic).sum(axis=0)
-    test = OneSided(statistic, (1 + as_large) / (1 + len(replicates)), replicates)
     enough = np.full(len(curves.groups), curves.n_documents >= MINIMUM_DOCUMENTS)
-    yield Evidence(THRESHOLD, curves.groups, test.where(enough), estimate, low, high)
+    yield Evidence(THRESHOLD, curves.groups, sup_f(curves, run.signs).where(enough), estimate, low, high)
 
 
 def core_group(run: RunCurves) -> Iterator[Evidence]:

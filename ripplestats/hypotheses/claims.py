@@ -75,7 +75,7 @@ CLAIMS: Mapping[str, Claim] = {
             THRESHOLD,
             "break of the two-phase line (share of neurons)",
             "the mean curve is a straight line; the decision asks besides whether the break lies below 10 %",
-            "sup-F, documents resampled under the line",
+            "sup-F, sign flips of documents' departures from the line",
             0.10,
             below_limit,
             step_down="min-p",

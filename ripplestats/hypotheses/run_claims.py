@@ -46,7 +46,7 @@ def claims(
 
     Args:
         run_or_frame: a run, its effects, or the curves of its cells by layer.
-        n_boot, seed: samples of documents for the break, and as many sign flips for means; all tests share the same.
+        n_boot, seed: sign flips of documents, which all tests share, and as many resamples for the break's interval.
         adjustment: of p-values over the layers of a claim: step-down by the samples (``max-t``; for the break test, whose
             statistics differ in distribution, ``min-p``), ``holm``, ``bh`` (Benjamini–Hochberg), or ``none``.
 

@@ -1,7 +1,8 @@
 """The full tier: ``python -m tests.calibration.full [--only NAME] [--scale 0.1] [--workers 2]``.
 
-Prints the tables of coverage, size, power, mixed_model (the population threshold) and sequential (stopping at a width), and
-writes each of which all jobs were run at full scale to ``results/``. ``--only`` takes a part of a job's name: "size",
+Prints the tables of coverage, size, power, mixed_model (the population threshold), sequential (stopping at a width) and
+scores (how the sign flips' correction was chosen). At full scale the rows take the place of those of the same names in
+``results/``, and a table of which all jobs were run replaces its file. ``--only`` takes a part of a job's name: "size",
 "clear psi=5%", "n=30", "sequential".
 """
 
@@ -30,16 +31,20 @@ from tests.calibration.scenarios import (
     power_scenarios,
     sequential_scenarios,
 )
+from tests.calibration.scores import DOCUMENTS as DOCUMENTS_OF_SCORES
+from tests.calibration.scores import SKEWED, SYMMETRIC, scores
 from tests.calibration.sequential import MOST_DOCUMENTS, sequential_coverage
 from tests.calibration.simulate import Scenario
 
 RESULTS = Path(__file__).parent / "results"
 #: Data sets of each table, before ``--scale``.
-SETS = {"coverage": 1000, "size": 4000, "power": 1000, "sequential": 1000}
+SETS = {"coverage": 1000, "power": 1000, "sequential": 1000, "scores": 4000}
+#: Of the sizes, by documents: most where they are hardest to keep.
+SETS_OF_SIZE = {30: 10000, 100: 4000, 300: 4000}
 #: Of the segmented mixed model under its general and its simple law, by documents.
 SETS_OF_GENERAL_LAW = {30: 100, 100: 75}
 SETS_OF_SIMPLE_LAW = {30: 200, 100: 50}
-RESAMPLES = {"coverage": 1000, "size": 999, "break": 399}
+RESAMPLES = {"coverage": 1000, "size": 999, "break": 399, "scores": 499}
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,7 @@ def jobs(scale: float) -> list[Job]:
     ]  # fmt: skip
     found += [
         Job("size", f"size {name} n={n}",
-            partial(tally.size, name, n, sets(SETS["size"]), RESAMPLES["break" if "break" in name else "size"]))
+            partial(tally.size, name, n, sets(SETS_OF_SIZE[n]), RESAMPLES["break" if "break" in name else "size"]))
         for name in NULLS for n in DOCUMENTS
     ]  # fmt: skip
     found += [
@@ -81,6 +86,11 @@ def jobs(scale: float) -> list[Job]:
         Job("sequential", f"sequential {one.name}", partial(sequential_coverage, one, sets(SETS["sequential"])))
         for one in sequential_scenarios(MOST_DOCUMENTS)
     ]
+    found += [
+        Job("scores", f"scores {population} n={n}",
+            partial(scores, population, n, sets(SETS["scores"]), RESAMPLES["scores"]))
+        for population in (*SKEWED, *SYMMETRIC) for n in DOCUMENTS_OF_SCORES
+    ]  # fmt: skip
     return sorted(found, key=lambda job: -int("n=300" in job.name) - 2 * int("mixed" in job.table))
 
 
@@ -94,6 +104,15 @@ def run(job: Job) -> tuple[str, str, float, pd.DataFrame]:
     start = time.perf_counter()
     rows = job.rows()
     return job.table, job.name, time.perf_counter() - start, rows
+
+
+def write(rows: pd.DataFrame, path: Path, *, whole: bool) -> None:
+    """Write a table, or put its rows in the place of those of the same names in ``path``."""
+    # The first columns name a row; sorted, so that the file does not depend on the order of jobs.
+    keys = [name for name in rows.columns[: rows.columns.get_loc("sets")] if name != "truth"]
+    if path.is_file() and not whole:
+        rows = pd.concat([pd.read_csv(path), rows]).drop_duplicates(keys, keep="last")
+    rows.sort_values(keys).to_csv(path, index=False, float_format="%.5g")
 
 
 def main() -> None:
@@ -114,12 +133,9 @@ def main() -> None:
             tables.setdefault(table, []).append(rows)
     RESULTS.mkdir(exist_ok=True)
     for table, parts in sorted(tables.items()):
-        # The first columns name a row; sorted, so that the file does not depend on which worker was first.
         rows = pd.concat(parts)
-        keys = [name for name in rows.columns[: rows.columns.get_loc("sets")] if name != "truth"]
-        rows = rows.sort_values(keys, ignore_index=True)
-        if arguments.scale == 1 and len(parts) == sum(job.table == table for job in possible):
-            rows.to_csv(RESULTS / f"{table}.csv", index=False, float_format="%.5g")
+        if arguments.scale == 1:
+            write(rows, RESULTS / f"{table}.csv", whole=len(parts) == sum(job.table == table for job in possible))
         print(f"\n{table}\n{rows.to_string(index=False, float_format=lambda number: f'{number:.4g}')}")
     print(f"\n{len(chosen)} jobs, {(time.perf_counter() - start) / 60:.1f} min")
 

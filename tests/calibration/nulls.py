@@ -6,6 +6,7 @@ size: each sign is tried.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cache, partial
 
 import numpy as np
@@ -15,7 +16,7 @@ from ripplestats.fits.bootstrap import resample_documents
 from ripplestats.fits.contrasts import Contrast, contrast, nearest_dose
 from ripplestats.fits.curves import Floats
 from ripplestats.fits.saturation import plateau_weights
-from ripplestats.hypotheses.breaks import sup_f_replicates
+from ripplestats.hypotheses.breaks import sup_f
 from ripplestats.hypotheses.one_sided import weaker
 from ripplestats.hypotheses.rising_contrasts import RisingContrasts, core_contrasts, mean_contrasts, ratio_contrasts
 from ripplestats.hypotheses.sign_flips import flip_signs
@@ -39,8 +40,15 @@ def straight(heavy: bool, n: int, n_sets: int, n_boot: int, rng: np.random.Gener
         n_documents=n, slope_change=0.0, break_spread=(0, 0), level_spread=(1.0, 0.5), noise_of_document=0.6
     )
     curves = simulate(clustered if heavy else plain, n_sets, rng)
-    statistic, replicates = sup_f_replicates(curves, resample_documents(n, n_boot, rng).bootstrap)
-    return {"sup-F": (1 + (replicates >= statistic).sum(axis=0)) / (1 + n_boot)}
+    return {"sup-F": sup_f(curves, flip_signs(n, n_boot, rng)).p_value}
+
+
+def skewed_bends(n: int, n_sets: int, n_boot: int, rng: np.random.Generator) -> PValues:
+    """The mean curve is a straight line; at 5 % most documents bend down a little, some up far."""
+    plain = simulate(Scenario(n_documents=n, slope_change=0.0, break_spread=(0, 0)), n_sets, rng)
+    bends = (rng.standard_exponential((n, n_sets, 1)) - 1) * np.minimum(plain.x / 0.05, 1)
+    curves = replace(plain, values=plain.values + bends)
+    return {"sup-F": sup_f(curves, flip_signs(n, n_boot, rng)).p_value}
 
 
 def insensitivity(sign: int, n: int, n_sets: int, n_boot: int, rng: np.random.Generator) -> PValues:
@@ -62,7 +70,8 @@ def insensitivity_share(sign: int, n: int, n_sets: int, n_boot: int, rng: np.ran
     curves = simulate(_sloping(rise, n), n_sets, rng)
     both, limits = (curves.values @ ends, curves.values @ plateau), (-SHARE_LIMIT, SHARE_LIMIT)
     ratios = ratio_contrasts(*both, curves.weights, limits, flip_signs(n, n_boot, rng))
-    return {"sign flips": _within(ratios, SHARE_LIMIT)}
+    one_side = ratios.below(SHARE_LIMIT) if sign > 0 else ratios.above(-SHARE_LIMIT)
+    return {"sign flips": _within(ratios, SHARE_LIMIT), "sign flips, this limit alone": one_side.p_value}
 
 
 def core(share: float, n: int, n_sets: int, n_boot: int, rng: np.random.Generator) -> PValues:
@@ -135,6 +144,7 @@ def _break_with_core(share: float) -> float:
 NULLS: Mapping[str, Null] = {
     "2 break: straight line": partial(straight, False),
     "2 break: straight line, clustered": partial(straight, True),
+    "2 break: straight line, skewed bends of documents": skewed_bends,
     "1 insensitivity: difference = margin": partial(insensitivity, 1),
     "1 insensitivity: difference = -margin": partial(insensitivity, -1),
     "1 insensitivity: difference = 20% of plateau": partial(insensitivity_share, 1),

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from ripplestats.fits.bootstrap import resample_documents
 from ripplestats.fits.curves import Floats
-from ripplestats.hypotheses.breaks import sup_f_replicates
+from ripplestats.hypotheses.breaks import sup_f
+from ripplestats.hypotheses.sign_flips import flip_signs
 from tests.calibration.methods import METHODS, Method, draw_study, estimates, with_fewer_resamples
 from tests.calibration.nulls import NULLS
 from tests.calibration.simulate import Scenario, simulate, truths
@@ -90,10 +90,7 @@ def power(scenario: Scenario, n_sets: int, n_boot: int) -> pd.DataFrame:
     at_once = min(SETS_AT_ONCE, n_sets)
     for _ in range(max(round(n_sets / at_once), 1)):
         curves = simulate(scenario, at_once, rng)
-        statistic, replicates = sup_f_replicates(
-            curves, resample_documents(scenario.n_documents, n_boot, rng).bootstrap
-        )
-        parts.append((1 + (replicates >= statistic).sum(axis=0)) / (1 + n_boot))
+        parts.append(sup_f(curves, flip_signs(scenario.n_documents, n_boot, rng)).p_value)
     names = {"test": "sup-F", "kink": scenario.slope_change, "documents": scenario.n_documents}
     return pd.DataFrame([_rejections(np.concatenate(parts), **names)])
 

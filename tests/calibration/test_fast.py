@@ -14,7 +14,9 @@ from scipy import stats
 from ripplestats.fits.bootstrap import resample_documents
 from ripplestats.fits.breakpoint import BreakDesign
 from ripplestats.fits.curves import DocumentCurves, Floats
-from ripplestats.hypotheses.breaks import sup_f_replicates
+from ripplestats.hypotheses.breaks import sup_f
+from ripplestats.hypotheses.one_sided import OneSided
+from ripplestats.hypotheses.sign_flips import flip_signs
 from tests.calibration.methods import METHODS, Method, Study, draw_study, with_fewer_resamples
 from tests.calibration.nulls import NULLS
 from tests.calibration.scenarios import BREAKS, DOCUMENTS
@@ -149,26 +151,26 @@ def test_tests_keep_their_size(null: str, test: str) -> None:
     assert least <= (p_values <= ALPHA).sum() <= most
 
 
-def uncentred(curves: DocumentCurves, multiplicities: Floats) -> tuple[Floats, Floats]:
-    """Sup-F without the null imposed on the replicates: the mutation."""
+def without_the_null(curves: DocumentCurves, signs: Floats) -> OneSided:
+    """Sup-F whose replicates have no document, or two of it, and so the break of the data: the mutation."""
     design = BreakDesign(curves.x, curves.dose_weights)
 
     def statistic(rows: Floats) -> Floats:
         fit = design.fit(rows)
         return (fit.residual_ss_line - fit.residual_ss) / fit.residual_ss
 
-    rows = curves.pooled(multiplicities)
-    return statistic(curves.pooled()), statistic(rows.reshape(-1, rows.shape[2])).reshape(rows.shape[:2])
+    rows, found = curves.pooled(1 + signs), statistic(curves.pooled())
+    replicates = statistic(rows.reshape(-1, rows.shape[2])).reshape(rows.shape[:2])
+    return OneSided(found, (1 + (replicates >= found).sum(axis=0)) / (1 + len(signs)), replicates)
 
 
-@pytest.mark.parametrize(("replicated", "finds"), [(sup_f_replicates, True), (uncentred, False)])
-def test_a_break_test_without_centring_is_found(
-    replicated: Callable[[DocumentCurves, Floats], tuple[Floats, Floats]], finds: bool
+@pytest.mark.parametrize(("test", "finds"), [(sup_f, True), (without_the_null, False)])
+def test_a_break_test_without_its_null_is_found(
+    test: Callable[[DocumentCurves, Floats], OneSided], finds: bool
 ) -> None:
     rng = np.random.default_rng(5)
     curves = simulate(Scenario(n_documents=30), 50, rng)
-    statistic, replicates = replicated(curves, resample_documents(30, 199, rng).bootstrap)
-    assert ((1 + (replicates >= statistic).sum(axis=0)) / 200 <= ALPHA).all() == finds
+    assert (test(curves, flip_signs(30, 199, rng)).p_value <= ALPHA).all() == finds
 
 
 @pytest.mark.parametrize("at", BREAKS)

@@ -1,5 +1,8 @@
 """The sup-F test, and the equivalence test on frames."""
 
+from dataclasses import replace
+from itertools import product
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,6 +11,7 @@ from ripplestats.errors import InputError
 from ripplestats.fits.curves import DocumentCurves
 from ripplestats.hypotheses.breaks import break_test, sup_f
 from ripplestats.hypotheses.equivalence import equivalence
+from ripplestats.hypotheses.sign_flips import flip_signs
 from tests.fits.frames import DOSES
 from tests.fits.frames import frame_of as frame_of_prompts
 
@@ -27,9 +31,13 @@ def frame_of(curves: DocumentCurves) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
+def p_value_of(curves: DocumentCurves, n_flips: int, rng: np.random.Generator) -> float:
+    return float(sup_f(curves, flip_signs(curves.n_documents, n_flips, rng)).p_value[0])
+
+
 def test_the_size_of_the_break_test_is_its_level() -> None:
     rng = np.random.default_rng(0)
-    p_values = np.array([sup_f(simulated(rng, 60, 0.0), 199, rng)[1][0] for _ in range(400)])
+    p_values = np.array([p_value_of(simulated(rng, 60, 0.0), 199, rng) for _ in range(400)])
     # 400 studies: Monte-Carlo error 1.1 points.
     assert 0.02 < (p_values <= 0.05).mean() < 0.085
 
@@ -75,8 +83,8 @@ def test_a_dose_that_was_not_run_is_refused() -> None:
 def test_a_straight_line_without_noise_has_no_break() -> None:
     curves = simulated(np.random.default_rng(6), 20, 0.0)
     line = DocumentCurves(X, np.ones(len(X)), np.tile(0.3 + 0.1 * X, (20, 1, 1)), np.ones(20), ("all",))
-    assert sup_f(line, 99, np.random.default_rng(0))[1] == 1
-    assert sup_f(curves, 99, np.random.default_rng(0))[1] > 0.01
+    assert p_value_of(line, 99, np.random.default_rng(0)) == 1
+    assert p_value_of(curves, 99, np.random.default_rng(0)) > 0.01
 
 
 def test_an_unbalanced_frame_is_tested_and_says_so() -> None:
@@ -86,12 +94,33 @@ def test_an_unbalanced_frame_is_tested_and_says_so() -> None:
     assert "not balanced" in found.notes[-1]
 
 
-def test_a_sample_that_lacks_a_dose_counts_against_a_break() -> None:
-    frame = frame_of(simulated(np.random.default_rng(8), 6, 6.0))
-    # Only document 0 has the last dose: a third of the samples have it nowhere.
+def test_the_p_value_is_the_share_of_sign_patterns_whose_own_test_is_as_large() -> None:
+    curves = simulated(np.random.default_rng(8), 6, 1.0)
+    signs = np.array(list(product([-1.0, 1.0], repeat=6)))
+    found = sup_f(curves, signs)
+    # F knows no straight lines, so that whole curves may be turned in place of their departures.
+    one_by_one = [sup_f(replace(curves, values=one[:, None, None] * curves.values), signs).statistic[0] for one in signs]
+    assert found.replicates[:, 0] == pytest.approx(one_by_one)
+    assert found.p_value[0] == pytest.approx((1 + sum(one >= found.statistic[0] for one in one_by_one)) / 65)
+    # The data, and all documents turned, tie; the data count once more.
+    assert found.replicates[[0, -1], 0] == pytest.approx(found.statistic[0])
+    assert found.p_value[0] >= 3 / 65
+
+
+def test_a_dose_of_one_document_is_a_dose_of_every_replicate() -> None:
+    frame = frame_of(simulated(np.random.default_rng(8), 30, 0.0))
     rare = frame[(frame["x"] < 0.9) | (frame["document"] == 0)]
-    p_value = break_test(rare, y="y", x="x", cluster="document", n_boot=199).tidy()["p_value"].iloc[0]
-    assert p_value > 0.2
+    row = break_test(rare, y="y", x="x", cluster="document", n_boot=199).tidy().iloc[0]
+    assert np.isfinite(row["statistic"])
+    assert row["p_value"] > 0.05
+
+
+def test_a_level_and_a_slope_of_each_document_change_nothing() -> None:
+    rng = np.random.default_rng(10)
+    curves, signs = simulated(rng, 20, 0.5), flip_signs(20, 199, rng)
+    lines = rng.standard_exponential((20, 1, 1)) + rng.standard_exponential((20, 1, 1)) * X
+    moved = sup_f(replace(curves, values=curves.values + lines), signs)
+    np.testing.assert_allclose(moved.replicates, sup_f(curves, signs).replicates, rtol=1e-8)
 
 
 def test_equivalence_keeps_its_seed_and_its_interval_its_decision() -> None:
