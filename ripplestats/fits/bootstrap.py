@@ -22,9 +22,13 @@ Statistic = Callable[..., Floats]
 
 @dataclass(frozen=True)
 class Resamples:
-    """How often each document counts in the samples of a bootstrap: replicates × documents."""
+    """How often each document counts in the samples of a bootstrap, and signs to flip documents by.
+
+    Both are replicates × documents, the same for all that is to be compared.
+    """
 
     bootstrap: Floats
+    signs: Floats
 
 
 @dataclass(frozen=True)
@@ -70,9 +74,15 @@ def check_intervals(names: Sequence[str], allowed: Sequence[str] = INTERVALS) ->
 
 
 def resample_documents(n_documents: int, n_boot: int, rng: np.random.Generator) -> Resamples:
-    """Draw ``n_boot`` samples of documents with replacement."""
+    """Draw ``n_boot`` samples of documents with replacement, and as many sign flips."""
     draws = rng.multinomial(n_documents, np.full(n_documents, 1 / n_documents), size=n_boot)
-    return Resamples(draws.astype(np.float64))
+    # Signs have a stream of their own: what is drawn next does not depend on them.
+    return Resamples(draws.astype(np.float64), flip_signs(n_documents, n_boot, rng.spawn(1)[0]))
+
+
+def flip_signs(n_documents: int, n_flips: int, rng: np.random.Generator) -> Floats:
+    """Draw signs, flips × documents, from which all tests that are to be compared take the same."""
+    return 2 * rng.integers(0, 2, (n_flips, n_documents)).astype(float) - 1
 
 
 def bootstrap(

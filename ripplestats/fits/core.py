@@ -18,9 +18,11 @@ from ripplestats.fits.bootstrap import (
     of_pooled,
     resample_documents,
 )
+from ripplestats.fits.contrasts import document_values
 from ripplestats.fits.curves import DocumentCurves, Floats, document_curves
 from ripplestats.fits.inversion import core_interval
 from ripplestats.fits.result import SHADED, TERMS, FitResult
+from ripplestats.fits.rising_contrasts import mean_contrasts
 from ripplestats.fits.saturation import PLATEAU, isotonic_dose_reaching, plateau_weights
 from ripplestats.fits.saturation_curves import MODELS, saturation_terms
 from ripplestats.fits.segmented import method_name
@@ -63,7 +65,8 @@ def core_fraction(
         plateau: the doses over which the plateau is the mean effect.
         curve: ``isotonic``, or as a check ``exponential`` or ``hill``: a curve of that shape fitted by least squares.
         n_boot, seed, conf_level: of the bootstrap over documents.
-        interval: ``inversion`` (of the t test that the mean curve is at its level; the plateau's is the t interval),
+        interval: ``inversion`` (of the t test that the mean curve is at its level; for the plateau of the sign-flip test
+            that the claims use, or with fewer than 6 documents the t test),
             ``expanded`` (percentile, widened for few documents), ``percentile`` or ``bca``. By default the one that
             covers best by simulation: inversion, of parametric curves expanded.
 
@@ -114,6 +117,11 @@ def core_fraction(
     shape = "Isotonic mean curve through zero" if curve == "isotonic" else f"{curve.capitalize()} curve"
     how = (
         "intervals by inverting t tests over documents"
+        + (
+            f", the plateau's {n_boot} sign flips (seed {seed})"
+            if 0.5**curves.n_documents < (1 - conf_level) / 2
+            else ""
+        )
         if interval == "inversion"
         else f"{'expanded percentile' if interval == 'expanded' else interval} intervals from {n_boot} resamples of documents (seed {seed})"
     )
@@ -212,13 +220,22 @@ def _limits(
         if name != "inversion":
             limits[name] = (found.std_error, *getattr(found, name))
             continue
-        n = curves.n_documents
-        level, moved = curves.influences(weights)
-        error = np.sqrt((moved**2).sum(axis=0) * n / max(n - 1, 1))
-        half = stats.t.isf((1 - conf_level) / 2, n - 1) * error if n >= MINIMUM_DOCUMENTS else np.nan * error
-        low, high = core_interval(curves, estimate[:, 1:], weights, np.array(shares), conf_level)
-        limits[name] = (found.std_error, np.column_stack([level - half, low]), np.column_stack([level + half, high]))
+        level = _plateau_interval(curves, weights, resamples, conf_level)
+        doses = core_interval(curves, estimate[:, 1:], weights, np.array(shares), conf_level)
+        limits[name] = (found.std_error, *(np.column_stack(both) for both in zip(level, doses, strict=True)))
     return limits
+
+
+def _plateau_interval(
+    curves: DocumentCurves, weights: Floats, resamples: Resamples, conf_level: float
+) -> tuple[Floats, Floats]:
+    """Return what sign flips do not refuse; the t interval where documents, or flips, are too few to refuse anything."""
+    n = curves.n_documents
+    level, moved = curves.influences(weights)
+    error = np.sqrt((moved**2).sum(axis=0) * n / max(n - 1, 1))
+    half = stats.t.isf((1 - conf_level) / 2, n - 1) * error if n >= MINIMUM_DOCUMENTS else np.nan * error
+    low, high = mean_contrasts(*document_values(curves, weights), (), resamples.signs).interval(conf_level, ())
+    return np.where(np.isfinite(low), low, level - half), np.where(np.isfinite(high), high, level + half)
 
 
 def _undefined(low: float, high: float) -> str:

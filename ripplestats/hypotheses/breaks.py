@@ -1,17 +1,17 @@
 """Does a dose–response curve have a break at all? Sup-F with documents' signs flipped under the straight line."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ripplestats.errors import InputError
-from ripplestats.fits.bootstrap import MINIMUM_DOCUMENTS, check_bootstrap
+from ripplestats.fits.bootstrap import MINIMUM_DOCUMENTS, check_bootstrap, flip_signs
 from ripplestats.fits.breakpoint import MINIMUM_DOSES, BreakDesign
 from ripplestats.fits.curves import DocumentCurves, Floats, document_curves
+from ripplestats.fits.one_sided import OneSided
 from ripplestats.fits.result import TERMS, FitResult
 from ripplestats.fits.segmented import undefined_breaks
-from ripplestats.hypotheses.one_sided import OneSided
-from ripplestats.hypotheses.sign_flips import flip_signs
 from ripplestats.rendering.charts import draw_curves
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def break_test(
 
     Returns:
         The term ``break`` for each group: ``estimate`` is the breakpoint, NaN with a note where it cannot be told;
-        ``statistic`` is the largest F over breakpoints, NaN where the curve is flat or straight but for rounding.
+        ``statistic`` is the largest F over breakpoints (``sup_f``), NaN where the curve is flat or straight but for rounding.
 
     Raises:
         InputError: the frame is not balanced, or has too few doses or documents.
@@ -96,34 +96,43 @@ def break_test(
 def sup_f(curves: DocumentCurves, signs: Floats) -> OneSided:
     """Test with the largest F over breakpoints of each group's mean curve.
 
-    F knows only how a curve departs from its own best straight line. Replicates flip the signs of documents' departures
-    from the line that is best for their mean (wild bootstrap with the null imposed: Cameron, Gelbach & Miller 2008, Rev.
-    Econ. Stat. 90:414, with the signs of Liu 1988). Where the departures of a document are as likely as their negatives,
-    the test is exact at any number of documents (Fisher 1935, section 21); fewer than 6 cannot reject at 5 %, for all
-    signs turned give the same F.
+    F is what a break explains, two parameters more, over the variance of a dose's mean that documents show by their
+    departures from the line that is best for the mean, each less a line of its own. Replicates flip the signs of these
+    departures (wild bootstrap with the null imposed: Cameron, Gelbach & Miller 2008, Rev. Econ. Stat. 90:414, with the
+    signs of Liu 1988), which leaves that variance as it is: over the residuals of the mean curve, as in the textbook's F,
+    flipped curves with a break would have as large an F as the data. Where the departures of a document are as likely as
+    their negatives, the test is exact at any number of documents (Fisher 1935, section 21); fewer than 6 cannot reject at
+    5 %, for all signs turned give the same F.
 
     Args:
         curves: documents' mean curves.
         signs: flips × documents, from ``flip_signs``.
     """
-    pooled, weights = curves.pooled(), curves.pooled_weights()
-    design = BreakDesign(curves.x, weights)
-    line, n = design.line(pooled), curves.n_documents
+    pooled, n = curves.pooled(), curves.n_documents
+    design = BreakDesign(curves.x, curves.pooled_weights())
+    line = design.line(pooled)
     counts = curves.weights[:, None, None] if curves.counts is None else curves.counts
     departures = counts / counts.sum(axis=0) * (curves.values - line)
     # The line goes back in, so that what is straight but for rounding can be told.
-    rows = ((signs @ departures.reshape(n, -1)).reshape(len(signs), *line.shape) + line).reshape(-1, len(curves.x))
-    weights = weights if weights.ndim == 1 else np.tile(weights, (len(signs), 1))
-    replicates = _f(BreakDesign(curves.x, weights), rows).reshape(len(signs), len(line))
-    statistic = _f(design, pooled) * (1 - _TIED)
-    return OneSided(statistic, (1 + (replicates >= statistic).sum(axis=0)) / (1 + len(signs)), replicates)
-
-
-def _f(design: BreakDesign, rows: Floats) -> Floats:
-    """F of the two-phase line (four parameters) against the straight one (two); 0 for a straight line."""
-    fit = design.fit(rows)
-    freedom = max(len(design.x) - 4, 1)
-    straight = fit.residual_ss_line <= _ROUNDING * (design.weights * rows**2).sum(axis=1)
+    flipped = (signs @ departures.reshape(n, -1)).reshape(len(signs), *line.shape) + line
+    own = _for_each(design, n).line(departures.reshape(-1, len(curves.x))).reshape(departures.shape)
+    variance = (design.weights * (departures - own) ** 2).sum(axis=(0, 2)) / (len(curves.x) - 2)
+    replicates = _explained(_for_each(design, len(signs)), flipped.reshape(-1, len(curves.x))).reshape(len(signs), -1)
+    explained = _explained(design, pooled) * (1 - _TIED)
+    p_value = (1 + (replicates >= explained).sum(axis=0)) / (1 + len(signs))
     with np.errstate(divide="ignore", invalid="ignore"):
-        statistic: Floats = (fit.residual_ss_line - fit.residual_ss) / 2 / (fit.residual_ss / freedom)
-    return np.where(straight, 0.0, statistic)
+        statistic, replicates = (np.where(one > 0, one / 2 / variance, 0.0) for one in (explained, replicates))
+    return OneSided(statistic, p_value, replicates)
+
+
+def _for_each(design: BreakDesign, n: int) -> BreakDesign:
+    """Return the design of n sets of the groups' curves, one after another."""
+    return design if design.weights.ndim == 1 else replace(design, weights=np.tile(design.weights, (n, 1)))
+
+
+def _explained(design: BreakDesign, rows: Floats) -> Floats:
+    """Return by how much the best break lowers the sum of squares about the best line; 0 for a straight line."""
+    fit = design.fit(rows)
+    straight = fit.residual_ss_line <= _ROUNDING * (design.weights * rows**2).sum(axis=1)
+    explained: Floats = np.where(straight, 0.0, fit.residual_ss_line - fit.residual_ss)
+    return explained

@@ -12,6 +12,8 @@ from ripplestats.fits.contrasts import document_values, nearest_dose
 from ripplestats.fits.core import SHARES, core_statistic
 from ripplestats.fits.curve_layout import ALL_LAYERS
 from ripplestats.fits.curves import DocumentCurves, Floats
+from ripplestats.fits.one_sided import Flags, OneSided, weaker
+from ripplestats.fits.rising_contrasts import core_contrasts, mean_contrasts, ratio_contrasts
 from ripplestats.fits.saturation import plateau_weights
 from ripplestats.fits.segmented import segmented_terms
 from ripplestats.hypotheses.breaks import sup_f
@@ -25,8 +27,6 @@ from ripplestats.hypotheses.claims import (
     THRESHOLD,
     core_claim,
 )
-from ripplestats.hypotheses.one_sided import Flags, OneSided, weaker
-from ripplestats.hypotheses.rising_contrasts import core_contrasts, mean_contrasts, ratio_contrasts
 
 #: The doses over which the largest and random neurons are compared.
 SPECIFIC_DOSES = (0.0, 0.1)
@@ -38,15 +38,16 @@ MAIN = ("top", "median")
 
 @dataclass(frozen=True)
 class RunCurves:
-    """What the claims are tested on: curves by arm and replacement, the share of changed tokens, resamples and sign flips.
-
-    ``signs`` (flips × documents) are for tests, ``resamples`` for intervals of the break; each is the same for every test.
-    """
+    """What the claims are tested on: curves by arm and replacement, the share of changed tokens, resamples and sign flips."""
 
     effects: Mapping[tuple[str, str], DocumentCurves]
     changed: DocumentCurves | None
     resamples: Resamples
-    signs: Floats
+
+    @property
+    def signs(self) -> Floats:
+        """Signs by which documents are flipped in every test, flips × documents."""
+        return self.resamples.signs
 
     @property
     def main(self) -> DocumentCurves:

@@ -5,14 +5,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ripplestats.errors import InputError
-from ripplestats.fits.bootstrap import check_bootstrap
+from ripplestats.fits.bootstrap import check_bootstrap, flip_signs
 from ripplestats.fits.contrasts import contrast_of_doses, document_values, nearest_dose
 from ripplestats.fits.curves import document_curves
+from ripplestats.fits.one_sided import weaker
 from ripplestats.fits.result import TERMS, FitResult
+from ripplestats.fits.rising_contrasts import mean_contrasts
 from ripplestats.hypotheses.decisions import within_margin
-from ripplestats.hypotheses.one_sided import weaker
-from ripplestats.hypotheses.rising_contrasts import mean_contrasts
-from ripplestats.hypotheses.sign_flips import flip_signs
 from ripplestats.rendering.charts import draw_terms
 
 if TYPE_CHECKING:

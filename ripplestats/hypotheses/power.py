@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ripplestats.errors import InputError
-from ripplestats.fits.bootstrap import Resamples
+from ripplestats.fits.bootstrap import Resamples, flip_signs
 from ripplestats.fits.contrasts import nearest_dose
 from ripplestats.fits.core import SHARES
 from ripplestats.fits.curves import Floats
@@ -33,7 +33,6 @@ from ripplestats.hypotheses.claim_tests import SPECIFIC_DOSES, Evidence, RunCurv
 from ripplestats.hypotheses.claims import CLAIMS, FIRST_BLOCK, INSENSITIVITY, SPECIFICITY, THRESHOLD, core_claim
 from ripplestats.hypotheses.decisions import within_margin
 from ripplestats.hypotheses.run_claims import ALPHA
-from ripplestats.hypotheses.sign_flips import flip_signs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -169,12 +168,11 @@ def simulated_power(pilot: Pilot, claim: str, n_studies: int, n_boot: int, seed:
         rng = np.random.default_rng([seed, n_documents, per_document])
         # The studies are independent, so that they may share counts and signs.
         counts = rng.multinomial(n_documents, np.full(n_documents, 1 / n_documents), size=n_boot).astype(np.float64)
-        resamples = Resamples(counts)
-        signs = flip_signs(n_documents, n_boot, rng)
+        resamples = Resamples(counts, flip_signs(n_documents, n_boot, rng))
         supported = 0
         for _ in range(n_studies):
             study = pilot.study(n_documents, per_document, rng)
-            run = RunCurves({("top", "median"): study}, study, resamples, signs)
+            run = RunCurves({("top", "median"): study}, study, resamples)
             supported += any(_supports(found) for found in _TESTS[claim](run) if found.claim == claim)
         power = supported / n_studies
         return power, float(np.sqrt(max(power * (1 - power), 1 / n_studies) / n_studies))

@@ -16,7 +16,6 @@ from ripplestats.hypotheses.claim_tests import MAIN, Evidence, RunCurves
 from ripplestats.hypotheses.claims import CLAIMS, THRESHOLD, UNDEFINED
 from ripplestats.hypotheses.multiplicity import adjusted_p_values, max_t_step_down, min_p_step_down
 from ripplestats.hypotheses.sensitivity import sensitivity_rows
-from ripplestats.hypotheses.sign_flips import flip_signs
 from ripplestats.store.schema import CLAIM_COLUMNS
 
 if TYPE_CHECKING:
@@ -93,9 +92,8 @@ def run_curves(curves: Mapping[Cell, DocumentCurves], n_boot: int, seed: int) ->
     }
     if MAIN not in effects:
         return None
-    n_documents, rng = effects[MAIN].n_documents, np.random.default_rng(seed)
-    resamples, signs = resample_documents(n_documents, n_boot, rng), flip_signs(n_documents, n_boot, rng)
-    return RunCurves(effects, curves.get(Cell(*MAIN, site, "top1_changed")), resamples, signs)
+    resamples = resample_documents(effects[MAIN].n_documents, n_boot, np.random.default_rng(seed))
+    return RunCurves(effects, curves.get(Cell(*MAIN, site, "top1_changed")), resamples)
 
 
 def _rows(found: Evidence, adjustment: str, unit: str) -> Iterator[dict[str, object]]:

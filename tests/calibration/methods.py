@@ -12,13 +12,14 @@ from scipy import stats
 
 from ripplestats.fits.bootstrap import Interval, Resamples, bootstrap, resample_documents
 from ripplestats.fits.breakpoint import BreakDesign
-from ripplestats.fits.contrasts import contrast_of_doses
+from ripplestats.fits.contrasts import contrast_of_doses, document_values
 from ripplestats.fits.core import SHARES, core_statistic
 from ripplestats.fits.curves import DocumentCurves, Floats
 from ripplestats.fits.delta_method import break_standard_errors
 from ripplestats.fits.inversion import break_interval, core_interval
 from ripplestats.fits.random_breaks.layout import GENERAL, SIMPLE, Law
 from ripplestats.fits.random_breaks.model import fit_break_model
+from ripplestats.fits.rising_contrasts import mean_contrasts
 from tests.calibration.simulate import (
     Scenario,
     document_means,
@@ -103,7 +104,7 @@ def draw_study(scenario: Scenario, n_sets: int, n_boot: int, rng: np.random.Gene
 
 def with_fewer_resamples(study: Study, n_boot: int) -> Study:
     """Return the study with the first of its resamples: isotonic fits take longer than all the rest."""
-    return replace(study, resamples=Resamples(study.resamples.bootstrap[:n_boot]))
+    return replace(study, resamples=Resamples(study.resamples.bootstrap[:n_boot], study.resamples.signs[:n_boot]))
 
 
 def _population_threshold(
@@ -151,6 +152,11 @@ def _plateau_t(study: Study) -> Limits:
     return contrast_of_doses(study.curves, plateau_of_grid()).interval(LEVEL)
 
 
+def _plateau_sign_flips(study: Study) -> Limits:
+    values, weights = document_values(study.curves, plateau_of_grid())
+    return mean_contrasts(values, weights, (), study.resamples.signs).interval(LEVEL, ())
+
+
 def _plateau_bootstrap_t(study: Study) -> Limits:
     return contrast_of_doses(study.curves, plateau_of_grid(), study.resamples.bootstrap).interval(LEVEL)
 
@@ -166,6 +172,7 @@ METHODS: Mapping[str, Mapping[str, Method]] = {
         **{kind: _of_core(kind, 0) for kind in _KINDS},
         "t": _plateau_t,
         "bootstrap-t": _plateau_bootstrap_t,
+        "sign flips": _plateau_sign_flips,
     },
     **{
         f"core_fraction_{share:g}": {

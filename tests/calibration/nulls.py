@@ -12,14 +12,13 @@ from functools import cache, partial
 import numpy as np
 from scipy import optimize
 
-from ripplestats.fits.bootstrap import resample_documents
+from ripplestats.fits.bootstrap import flip_signs, resample_documents
 from ripplestats.fits.contrasts import Contrast, contrast, nearest_dose
 from ripplestats.fits.curves import Floats
+from ripplestats.fits.one_sided import weaker
+from ripplestats.fits.rising_contrasts import RisingContrasts, core_contrasts, mean_contrasts, ratio_contrasts
 from ripplestats.fits.saturation import plateau_weights
 from ripplestats.hypotheses.breaks import sup_f
-from ripplestats.hypotheses.one_sided import weaker
-from ripplestats.hypotheses.rising_contrasts import RisingContrasts, core_contrasts, mean_contrasts, ratio_contrasts
-from ripplestats.hypotheses.sign_flips import flip_signs
 from tests.calibration.simulate import Scenario, doses, plateau_of_grid, population_curve, simulate, truths
 
 PValues = Mapping[str, Floats]

@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pandas as pd
 
+from ripplestats.fits.bootstrap import flip_signs
 from ripplestats.fits.contrasts import contrast
 from ripplestats.fits.curves import Floats
-from ripplestats.hypotheses.sign_flips import flip_signs, sign_flips
+from ripplestats.fits.sign_flips import sign_flips
 from tests.calibration.tally import ALPHA, seeded
 
 GROWTHS = (0.0, 4.0, 6.0, 8.0, 10.0, 12.0)

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from ripplestats.fits.bootstrap import flip_signs
 from ripplestats.fits.curves import Floats
 from ripplestats.hypotheses.breaks import sup_f
-from ripplestats.hypotheses.sign_flips import flip_signs
 from tests.calibration.methods import METHODS, Method, draw_study, estimates, with_fewer_resamples
 from tests.calibration.nulls import NULLS
 from tests.calibration.simulate import Scenario, simulate, truths

@@ -11,12 +11,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ripplestats.fits.bootstrap import resample_documents
+from ripplestats.fits.bootstrap import flip_signs, resample_documents
 from ripplestats.fits.breakpoint import BreakDesign
 from ripplestats.fits.curves import DocumentCurves, Floats
+from ripplestats.fits.one_sided import OneSided
 from ripplestats.hypotheses.breaks import sup_f
-from ripplestats.hypotheses.one_sided import OneSided
-from ripplestats.hypotheses.sign_flips import flip_signs
 from tests.calibration.methods import METHODS, Method, Study, draw_study, with_fewer_resamples
 from tests.calibration.nulls import NULLS
 from tests.calibration.scenarios import BREAKS, DOCUMENTS

@@ -166,7 +166,7 @@ def test_documents_that_are_resampled_together_move_together() -> None:
     # One replicate takes document 0 alone, the other document 3 alone.
     values = np.arange(8.0).reshape(4, 2)
     chosen = np.array([[4.0, 0, 0, 0], [0, 0, 0, 4.0]])
-    found = bootstrap(curves_of(values), lambda rows: rows[:, 1] - rows[:, 0], Resamples(chosen))
+    found = bootstrap(curves_of(values), lambda rows: rows[:, 1] - rows[:, 0], Resamples(chosen, np.empty((0, 4))))
     np.testing.assert_allclose(np.ravel(found.percentile), 1)
 
 

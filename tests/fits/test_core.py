@@ -14,6 +14,7 @@ from ripplestats.fits.bootstrap import resample_documents
 from ripplestats.fits.core import core_fraction, core_terms
 from ripplestats.fits.curves import DocumentCurves
 from ripplestats.fits.result import FitResult
+from ripplestats.fits.sign_flips import sign_flips
 from tests.fits.frames import (
     CHECKED,
     DOSES,
@@ -155,25 +156,42 @@ def test_where_the_plateau_may_be_zero_fractions_are_nan_with_the_reason() -> No
 
 
 def test_whether_the_plateau_may_be_zero_is_asked_of_the_kind_of_interval_asked_for() -> None:
-    # All effects are positive, so that no sample of documents has a plateau below zero; the t interval reaches there.
-    curves = np.outer([0.01] * 9 + [1.0] * 3, two_phase(DOSES, 0.0, 20.0, 0.0, 0.05))
+    # Three documents of twelve carry the mean: BCa takes its side, sign flips reach below zero.
+    curves = np.outer([-0.19] * 2 + [0.1] * 7 + [1.0] * 3, two_phase(DOSES, 0.0, 20.0, 0.0, 0.05))
     frame = frame_of(curves, DOSES)
     bca = fitted(frame, interval="bca", n_boot=2000).tidy()
-    t = fitted(frame, interval="inversion", n_boot=2000).tidy()
+    flips = fitted(frame, interval="inversion", n_boot=2000).tidy()
     assert bca["conf_low"].iloc[0] > 0
     assert bca["estimate"].notna().all()
-    assert t["conf_low"].iloc[0] < 0
-    assert (t["note"].iloc[1:] == "undefined: the plateau's interval holds zero").all()
+    assert flips["conf_low"].iloc[0] < 0
+    assert (flips["note"].iloc[1:] == "undefined: the plateau's interval holds zero").all()
 
 
-def test_the_interval_of_the_plateau_beside_inversion_is_students() -> None:
-    frame = noisy_frame(4, n_documents=12)
+def plateaus_of(frame: pd.DataFrame) -> np.ndarray:
     means = frame.groupby(["document_id", "rate"])["effect"].mean().unstack()
     inside = (DOSES >= 0.1) & (DOSES <= 0.9)
-    level = np.trapezoid(means.to_numpy()[:, inside], DOSES[inside], axis=1) / 0.8
-    low, high = stats.t.interval(0.95, 11, level.mean(), stats.sem(level))
+    return np.asarray(np.trapezoid(means.to_numpy()[:, inside], DOSES[inside], axis=1) / 0.8)
+
+
+def test_the_interval_of_the_plateau_beside_inversion_is_what_sign_flips_do_not_refuse() -> None:
+    frame = noisy_frame(4, n_documents=12)
+    level = plateaus_of(frame)
+    row = fitted(frame, interval="inversion", n_boot=999, seed=3).tidy().iloc[0]
+    assert row["estimate"] == pytest.approx(level.mean())
+    low, high = row["conf_low"], row["conf_high"]
+    trials = np.array([low, low, high, high]) + 0.02 * (high - low) * np.array([-1, 1, -1, 1])
+    signs = resample_documents(12, 999, np.random.default_rng(3)).signs
+    found = sign_flips(level[:, None] - trials, np.ones(12), signs)
+    assert ((found.above_zero().p_value > 0.025) == [False, True, True, True]).all()
+    assert ((found.below_zero().p_value > 0.025) == [True, True, True, False]).all()
+
+
+def test_with_few_documents_the_interval_of_the_plateau_is_students() -> None:
+    frame = noisy_frame(4, n_documents=5)
+    level = plateaus_of(frame)
     row = fitted(frame, interval="inversion").tidy().iloc[0]
-    np.testing.assert_allclose([row["estimate"], row["conf_low"], row["conf_high"]], [level.mean(), low, high])
+    expected = stats.t.interval(0.95, 4, level.mean(), stats.sem(level))
+    np.testing.assert_allclose([row["conf_low"], row["conf_high"]], expected)
 
 
 @pytest.mark.parametrize(("curve", "shape"), [("exponential", lambda x: 1 - np.exp(-x / 0.02)), ("hill", None)])

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 
 from ripplestats.errors import InputError
+from ripplestats.fits.bootstrap import flip_signs
 from ripplestats.fits.curves import DocumentCurves
 from ripplestats.hypotheses.breaks import break_test, sup_f
 from ripplestats.hypotheses.equivalence import equivalence
-from ripplestats.hypotheses.sign_flips import flip_signs
 from tests.fits.frames import DOSES
 from tests.fits.frames import frame_of as frame_of_prompts
 
@@ -99,7 +99,9 @@ def test_the_p_value_is_the_share_of_sign_patterns_whose_own_test_is_as_large() 
     signs = np.array(list(product([-1.0, 1.0], repeat=6)))
     found = sup_f(curves, signs)
     # F knows no straight lines, so that whole curves may be turned in place of their departures.
-    one_by_one = [sup_f(replace(curves, values=one[:, None, None] * curves.values), signs).statistic[0] for one in signs]
+    one_by_one = [
+        sup_f(replace(curves, values=one[:, None, None] * curves.values), signs).statistic[0] for one in signs
+    ]
     assert found.replicates[:, 0] == pytest.approx(one_by_one)
     assert found.p_value[0] == pytest.approx((1 + sum(one >= found.statistic[0] for one in one_by_one)) / 65)
     # The data, and all documents turned, tie; the data count once more.

@@ -8,17 +8,16 @@ import pandas as pd
 import pytest
 
 from ripplestats.errors import InputError
-from ripplestats.fits.bootstrap import resample_documents
+from ripplestats.fits.bootstrap import flip_signs, resample_documents
 from ripplestats.fits.contrasts import nearest_dose
 from ripplestats.fits.planning.pilot import Pilot
 from ripplestats.fits.planning.variance_components import VarianceComponents
+from ripplestats.fits.rising_contrasts import mean_contrasts
 from ripplestats.fits.saturation import plateau_weights
 from ripplestats.hypotheses import claim_tests
 from ripplestats.hypotheses.claim_tests import RunCurves
 from ripplestats.hypotheses.claims import CLAIMS, FIRST_BLOCK, INSENSITIVITY, SPECIFICITY, THRESHOLD, core_claim
 from ripplestats.hypotheses.power import claim_components, plan_claim, plan_mean_claim, simulated_power
-from ripplestats.hypotheses.rising_contrasts import mean_contrasts
-from ripplestats.hypotheses.sign_flips import flip_signs
 from tests.fits.frames import DOSES, two_phase
 from tests.store.synthetic_run import synthetic_effects
 
@@ -84,7 +83,7 @@ def test_simulated_power_is_the_share_of_new_studies_that_are_supported(claim: s
     source, supported = made(200, 1.0, at, noise), 0
     for i in range(100):
         study, rng = source.study(40, 1, np.random.default_rng([5, i])), np.random.default_rng([6, i])
-        run = RunCurves({("top", "median"): study}, study, resample_documents(40, 99, rng), flip_signs(40, 99, rng))
+        run = RunCurves({("top", "median"): study}, study, resample_documents(40, 99, rng))
         found = next(one for one in test(run) if one.claim == claim)
         decision = CLAIMS[claim].decide(float(found.conf_low[0]), float(found.conf_high[0]), CLAIMS[claim].margin)
         supported += decision == "supported" and (claim != THRESHOLD or bool(found.test.p_value[0] < 0.05))

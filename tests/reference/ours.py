@@ -86,7 +86,7 @@ def boot_resamples(n: int) -> Resamples:
     """R's resamples, as counts of documents."""
     indices = pd.read_csv(FOLDER / "boot_indices.csv", header=None).to_numpy() - 1
     counts = np.stack([np.bincount(row, minlength=n) for row in indices])
-    return Resamples(counts.astype(np.float64))
+    return Resamples(counts.astype(np.float64), np.empty((0, n)))
 
 
 def boot_statistic(rows: Floats) -> Floats:

@@ -12,8 +12,8 @@ import numpy as np
 
 from ripplestats.fits.contrasts import contrast
 from ripplestats.fits.curves import DocumentCurves, Floats
-from ripplestats.hypotheses.one_sided import OneSided, Places
-from ripplestats.hypotheses.sign_flips import SignFlips, sign_flips
+from ripplestats.fits.one_sided import OneSided, Places
+from ripplestats.fits.sign_flips import SignFlips, sign_flips
 
 #: Trial doses in each interval of the grid, and trial means or ratios around the estimate.
 _TRIALS_BETWEEN = 3

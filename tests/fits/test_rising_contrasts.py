@@ -5,12 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ripplestats.fits.bootstrap import flip_signs
 from ripplestats.fits.contrasts import contrast
 from ripplestats.fits.core import core_statistic
 from ripplestats.fits.curves import DocumentCurves
+from ripplestats.fits.rising_contrasts import core_contrasts, mean_contrasts, ratio_contrasts
 from ripplestats.fits.saturation import plateau_weights
-from ripplestats.hypotheses.rising_contrasts import core_contrasts, mean_contrasts, ratio_contrasts
-from ripplestats.hypotheses.sign_flips import flip_signs, sign_flips
+from ripplestats.fits.sign_flips import sign_flips
 from tests.fits.frames import CHECKED, DOSES
 
 PLATEAU = plateau_weights(DOSES)

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from ripplestats.fits.bootstrap import flip_signs
 from ripplestats.fits.contrasts import contrast
-from ripplestats.hypotheses.sign_flips import GROWTH_WITH_TAILS, flip_signs, sign_flips
+from ripplestats.fits.sign_flips import GROWTH_WITH_TAILS, sign_flips
 from tests.fits.frames import CHECKED
 
 STUDIES = 4000
@@ -101,7 +102,7 @@ def test_scores_without_a_part_of_their_correction_are_found(monkeypatch: pytest
     values, signs = np.random.default_rng(2).standard_exponential((30, STUDIES)) - 1, np.random.default_rng(3)
     ours = sizes(values, np.ones(30), signs)
     without_growth = sizes(values, np.ones(30), signs, growth=0.0)
-    monkeypatch.setattr("ripplestats.hypotheses.sign_flips._CORRECTION", 0.0)
+    monkeypatch.setattr("ripplestats.fits.sign_flips._CORRECTION", 0.0)
     without_both = sizes(values, np.ones(30), signs)
     differences = [below - above for above, below in (ours, without_growth, without_both)]
     assert differences[0] < 0.02

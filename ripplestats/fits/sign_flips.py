@@ -26,17 +26,12 @@ from scipy import stats
 
 from ripplestats.fits.contrasts import contrast
 from ripplestats.fits.curves import Floats
-from ripplestats.hypotheses.one_sided import OneSided
+from ripplestats.fits.one_sided import OneSided
 
 _CORRECTION = 1 / 6 + stats.norm.isf(0.05) ** 2 / 3
 GROWTH_WITH_TAILS = 8.0
 #: Sums of the same numbers in another order differ by less; statistics that tie with a replicate count as tied.
 _ROUNDING = 1e-10
-
-
-def flip_signs(n_documents: int, n_flips: int, rng: np.random.Generator) -> Floats:
-    """Draw signs, flips × documents, from which all tests that are to be compared take the same."""
-    return 2 * rng.integers(0, 2, (n_flips, n_documents)).astype(float) - 1
 
 
 @dataclass(frozen=True)
