@@ -21,6 +21,7 @@ _QUANTITIES = {
 }
 _METHODS = {
     "inversion": "inverted t test",
+    "sign flips": "inverted sign-flip test",
     "t": "t over documents",
     "bootstrap-t": "bootstrap-t",
     "expanded": "expanded percentile",
@@ -82,7 +83,8 @@ def _size_table() -> str:
         caption="Simulated size of the tests of the claims: percent rejected at 5 % where the null holds.",
         label="tab:size",
         notes=(
-            f"{int(size['sets'].min()):,} data sets each, on the boundary of the null; Monte-Carlo error at most "
+            f"{int(size['sets'].min()):,} data sets each, {int(size['sets'].max()):,} with the fewest documents, on the boundary "
+            "of the null; Monte-Carlo error at most "
             f"{100 * size['rejected_error'].max():.2f} points.",
         ),
         decimals=1,

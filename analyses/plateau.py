@@ -28,7 +28,7 @@ def write(finished: FinishedRun) -> None:
         "plateau",
         pd.DataFrame(found),
         "Plateau Π: the mean effect over 10 to 90 % of the neurons.",
-        "95 % t intervals over documents.",
+        "95 % intervals by inverting sign-flip tests over documents.",
     )
 
 

@@ -199,7 +199,7 @@ def _calibration() -> Macros:
     coverage = read_table(CALIBRATION / "coverage.csv")
     for macro, quantity, method in (
         ("CoverThreshold", "threshold", "inversion"), ("CoverWald", "threshold", "wald"),
-        ("CoverCore", "core_fraction_", "inversion"), ("CoverPlateau", "plateau", "t"),
+        ("CoverCore", "core_fraction_", "inversion"), ("CoverPlateau", "plateau", "sign flips"),
     ):  # fmt: skip
         rows = coverage[coverage["quantity"].str.startswith(quantity) & (coverage["method"] == method)]
         for kind, name in (("as in our run", "Run"), ("clear", "Clear"), ("weak", "Weak")):

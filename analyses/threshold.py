@@ -12,7 +12,7 @@ from ripplestats.report.figures import draw_threshold_by_layer
 from ripplestats.report.wording import ARM_NAMES, mean_blocks, mean_over
 
 _INTERVALS = {
-    "inverted test": "inverted t test over documents",
+    "inverted test": "inverted test over documents",
     "bootstrap, expanded": "document bootstrap, expanded percentile",
     "BCa": "document bootstrap, BCa",
     "delta method": "delta method",

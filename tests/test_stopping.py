@@ -56,7 +56,7 @@ def test_a_run_that_stops_is_complete_and_says_after_how_many_looks_and_how_wide
 def test_the_interval_at_the_stop_is_that_of_the_estimates(run: Run) -> None:
     estimates = rs.estimate_run(run, n_boot=100)
     rows = estimates[(estimates["quantity"] == "threshold") & (estimates["metric"] == "delta_logprob")]
-    row = rows[(rows["layer"] == "all") & (rows["method"] == "inverted t test over documents")].iloc[0]
+    row = rows[(rows["layer"] == "all") & (rows["method"] == "inverted test over documents")].iloc[0]
     look = run.manifest["stopping"]["looks"][-1]
     for name in ("estimate", "conf_low", "conf_high"):
         assert row[name] == pytest.approx(look[name], rel=1e-12)

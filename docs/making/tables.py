@@ -22,7 +22,8 @@ _PARSERS = {
     "status": ("ripplestats.status", "main"),
 }
 _INTERVALS = {
-    "inversion": "inverted t tests", "t": "t over documents", "expanded": "expanded percentile", "percentile": "percentile",
+    "inversion": "inverted t tests", "sign flips": "inverted sign-flip tests", "t": "t over documents",
+    "expanded": "expanded percentile", "percentile": "percentile",
     "bca": "BCa", "bootstrap-t": "bootstrap-t", "wald": "Wald (delta method)",
 }  # fmt: skip
 _KINDS = {
@@ -136,7 +137,7 @@ def _range(shares: pd.Series) -> str:
 
 
 TABLES: dict[str, Callable[..., str]] = {
-    "coverage": coverage, "coverage-by-size": coverage_by_size, "sizes": lambda *words: sizes(" ".join(words)),
+    "coverage": coverage, "coverage-by-size": lambda name, *words: coverage_by_size(name, " ".join(words)), "sizes": lambda *words: sizes(" ".join(words)),
     "power": power, "population": population, "sequential": sequential, "reference": lambda name: REFERENCES[name](),
     "scale": scale_table, "help": command_help, "speed": speed_table,
 }  # fmt: skip

@@ -30,7 +30,7 @@ MAIN_METRICS = ("delta_logprob", "delta_logit")
 MAIN_METRIC = MAIN_METRICS[0]
 UNITS = {"delta_logprob": "nats", "delta_logit": "logits", "kl": "nats"}
 #: The kinds of interval in the estimates; those that cover best by simulation are shown in tables and figures.
-INVERTED = "inverted t test over documents"
+INVERTED = "inverted test over documents"
 RESAMPLED = "document bootstrap, expanded percentile"
 _METHODS = {
     "inversion": INVERTED,

@@ -30,6 +30,8 @@ _REFUSED = 1e30
 _HOPELESS = 10.0
 #: Log-likelihood a value that a place may lack after a stage to be followed further.
 _FAR = 0.1
+#: Squared distance in standard errors within which two places are one.
+_ONE_PLACE = 0.05
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,8 @@ class Stage:
     rounds: int = 1
 
 
-#: A few steps from everywhere, then more from what differs; and with few starts of a law of many parameters.
-STAGES = (Stage(2, 15, 12), Stage(SEARCH_ORDER, 80, 12))
+#: A few steps from everywhere, more from what differs, and again; and with few starts of a law of many parameters.
+STAGES = (Stage(2, 6, 12), Stage(2, 10, 12), Stage(SEARCH_ORDER, 80, 12))
 STAGES_OF_MANY = (Stage(2, 40, 4), Stage(SEARCH_ORDER, 80, 2, rounds=4))
 
 
@@ -116,10 +118,25 @@ def _distinct(problem: Problem, places: list[Floats]) -> list[Floats]:
     return kept
 
 
+def unlike(problem: Problem, places: Sequence[Floats], order: int) -> list[Floats]:
+    """Return the places but those that are another's within a fraction of a standard error in every direction."""
+    kept: list[Floats] = []
+    for place in places:
+        scores = problem.evaluate(place, order).scores
+        if not any(_near(problem.layout, place, one, scores.T @ scores) for one in kept):
+            kept.append(place)
+    return kept
+
+
 def _same(problem: Problem, parameters: Floats, one: Optimum) -> bool:
-    """Say whether two vectors are one optimum: the sign of a factor's column does not matter."""
-    gap = unsigned(problem.layout, parameters) - unsigned(problem.layout, one.parameters)
-    return float(gap @ one.hessian @ gap) < 0.05
+    """Say whether a vector is an optimum."""
+    return _near(problem.layout, parameters, one.parameters, one.hessian)
+
+
+def _near(layout: Layout, one: Floats, other: Floats, information: Floats) -> bool:
+    """Say whether two vectors are one; the sign of a factor's column does not matter."""
+    gap = unsigned(layout, one) - unsigned(layout, other)
+    return float(gap @ information @ gap) < _ONE_PLACE
 
 
 def unsigned(layout: Layout, parameters: Floats) -> Floats:

@@ -9,7 +9,7 @@ from ripplestats.fits.breakpoint import MINIMUM_DOSES, BreakDesign
 from ripplestats.fits.curves import Floats
 from ripplestats.fits.random_breaks.break_law import LOG_NORMAL
 from ripplestats.fits.random_breaks.layout import BREAK, LOG_RESIDUAL, LOG_SPREAD, Block, Law, Layout
-from ripplestats.fits.random_breaks.optimum import SEARCH_ORDER, STAGES, STAGES_OF_MANY, climb
+from ripplestats.fits.random_breaks.optimum import SEARCH_ORDER, STAGES, STAGES_OF_MANY, climb, unlike
 from ripplestats.fits.random_breaks.problem import Problem
 
 #: Shares of the doses' ranks from which a search may begin.
@@ -90,13 +90,16 @@ def generalised_places(simple: Problem, candidates: Sequence[Floats], law: Law) 
 
     Each way ends at times where the other finds nothing; so do starts with one break, for effects correlate otherwise.
     """
-    places = climb(simple, candidates, STAGES[:1])[:_KEPT]
+    places = climb(simple, candidates, STAGES[:2])[:_KEPT]
     problem, between = simple.under(law), simple.under(replace(law, correlated=False))
     found = _extended(places, simple.layout, problem)
     if between.layout not in (simple.layout, problem.layout):
         independent = climb(between, _extended(places, simple.layout, between), STAGES_OF_MANY[:1])
         found += _extended(independent[:1], between.layout, problem)
-    climbed = [place for start in found for place in climb(problem, [start], STAGES_OF_MANY)]
+    first, *then = STAGES_OF_MANY
+    # Each apart, for places that share break and spread may differ in their effects.
+    begun = unlike(problem, [place for start in found for place in climb(problem, [start], (first,))], first.order)
+    climbed = [place for start in begun for place in climb(problem, [start], then)]
     return sorted(climbed, key=lambda place: -problem.log_likelihood(place, SEARCH_ORDER))
 
 

@@ -69,7 +69,7 @@ def test_key_figures_are_those_of_the_estimates(hostile: Analysed) -> None:
     found = {one.name: one for one in key_figures(hostile.estimates, main, "nats", "all blocks but the first")}
     rows = hostile.estimates
     rows = rows[(rows["quantity"] == "plateau") & (rows["metric"] == "delta_logprob") & (rows["layer"] == "all")]
-    rows = rows[rows["method"] == "inverted t test over documents"].set_index("arm")
+    rows = rows[rows["method"] == "inverted test over documents"].set_index("arm")
     assert len(found) == 5
     assert (
         found["Plateau (10 to 90 %), mean over all blocks but the first"].value

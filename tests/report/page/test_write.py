@@ -108,7 +108,7 @@ def test_a_field_names_the_prompts_that_are_affected_most(hostile: Analysed, dat
 
 def test_thresholds_are_those_of_the_estimates(hostile: Analysed, data: dict[str, Any]) -> None:
     rows = hostile.estimates
-    rows = rows[(rows["quantity"] == "threshold") & (rows["method"] == "inverted t test over documents")]
+    rows = rows[(rows["quantity"] == "threshold") & (rows["method"] == "inverted test over documents")]
     rows = rows[(rows["arm"] == "top") & (rows["metric"] == "delta_logprob")].set_index("layer")
     shown = data["comparisons"][0]["series"][0]["thresholds"]
     assert list(shown) == list(rows.index)
