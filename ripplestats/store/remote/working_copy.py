@@ -3,7 +3,7 @@
 import hashlib
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -72,7 +72,13 @@ def working_copy(address: str, say: Say = lambda _: None) -> Iterator[Mirror]:
         mirror = replace(mirror, lease=lease)
         say(f"{objects.address} is worked on in a copy, {folder / _COPY}")
         mirror.fetch()
-        yield mirror
+        try:
+            yield mirror
+        except BaseException:
+            # What ended the run is what is told; the log says it there, too, if the store takes it.
+            with suppress(StorageError):
+                mirror.send(LOG)
+            raise
         mirror.send(GATHERED, LOG)
 
 

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 import ripplestats as rs
+from ripplestats import pipeline, status
 from ripplestats import run as command_line
-from ripplestats import status
 from ripplestats.errors import InputError, RunError, StorageError
 from ripplestats.run import main
 from ripplestats.store.remote.lease import LEASE
@@ -196,13 +196,17 @@ def test_a_store_that_fails_midway_ends_the_run_in_one_line_and_it_goes_on(
 def test_an_analysis_sends_its_results(
     s3: str, on_machine: GoOn, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    for slow in ("write_figures", "write_specification_curve", "write_page"):
+        monkeypatch.setattr(pipeline, slow, lambda *_: None)
     swept(s3)
     on_machine("b")
     assert main(["--fit-only", "--out", s3, "--bootstrap", "100"]) == 0
     assert "Plateau" in capsys.readouterr().out
     objects = connect(s3)
-    assert {"estimates.csv", "claims.csv", "report.html", "summary.txt", "prompts.parquet"} <= set(objects.sizes())
-    assert objects.sizes("figures")
+    assert {"estimates.csv", "claims.csv", "specifications.csv", "summary.txt", "prompts.parquet"} <= set(
+        objects.sizes()
+    )
+    assert objects.sizes("tables")
     on_machine("c")
     run = rs.open_run(s3)
     assert len(run.estimates())
