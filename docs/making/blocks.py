@@ -20,6 +20,7 @@ from functools import cache
 from pathlib import Path
 
 from docs.making.drawing import drawing
+from docs.making.markdown import broken
 
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs" / "pages"
@@ -109,7 +110,7 @@ def with_output(text: str, name: str) -> str:
         if outcome.picture:
             parts.append(f"\n\n{block.indent}![{block.picture}]({next(pictures)})")
         if outcome.printed.strip():
-            lines = ["", "", '```{.text title="prints"}', *outcome.printed.rstrip().splitlines(), "```"]
+            lines = ["", "", '```{.text title="prints"}', *broken(outcome.printed.rstrip()), "```"]
             parts.append("\n".join(f"{block.indent}{line}" if line else line for line in lines))
     return "".join([*parts, text[start:]])
 

@@ -18,6 +18,7 @@ from nbformat import NotebookNode
 from traitlets.config import Config
 
 from docs.making.blocks import ROOT
+from docs.making.markdown import broken
 
 TOUR = ROOT / "analyses" / "tour.ipynb"
 #: What a sweep tells whoever waits for it, which differs from run to run; and that tqdm has no widget for its bars.
@@ -80,9 +81,12 @@ def page(notebook: NotebookNode, name: str) -> tuple[str, dict[str, bytes]]:
         notebook, resources={"unique_key": name, "output_files_dir": name}
     )
     markdown = _FRAME_STYLE.sub("", markdown).replace('<table border="1" class="dataframe">', "<table>")
+    markdown = _PRINTED.sub(lambda found: "\n".join(broken(found[0], " " * 4)) if found["line"] else found[0], markdown)
     return markdown, resources["outputs"]
 
 
+#: A cell of code, or a line that one prints, which is set in by four spaces.
+_PRINTED = re.compile(r"^```.*?^```$|(?P<line>^ {4}[^\n]+$)", re.M | re.DOTALL)
 _SHOWN = ["text/html", "image/svg+xml", "image/png", "text/markdown", "text/plain"]
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from docs.making.blocks import PAGES, ROOT
+from docs.making.markdown import WIDTH, broken
 
 
 @pytest.fixture(scope="module")
@@ -41,3 +42,11 @@ def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:
         text = file.read_text(encoding="utf-8")
         loaded = re.findall(r'<(?:script|link|img|iframe)[^>]+(?:src|href)="?(https?:)?//[^>]*>', text)
         assert not loaded, file
+
+
+def test_sentences_that_code_prints_fit_the_page_and_tables_stay() -> None:
+    sentence, row = "word " * 40 + "end", "term  estimate  " + "x" * WIDTH
+    assert all(len(line) <= WIDTH for line in broken(sentence))
+    assert " ".join(broken(sentence)) == sentence
+    assert broken(f"{row}\nshort") == [row, "short"]
+    assert all(line.startswith(" " * 4) for line in broken(" " * 4 + sentence, " " * 4))

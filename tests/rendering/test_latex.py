@@ -78,7 +78,10 @@ def test_a_number_stays_beside_its_percent_sign() -> None:
 
 
 def test_columns_of_plain_text_become_clauses() -> None:
-    assert latex_paragraphs("A line.\n\n  2 threshold:   supported  1 of 30\n") == "A line.\n\n  2 threshold:   supported; 1 of 30\n"
+    assert (
+        latex_paragraphs("A line.\n\n  2 threshold:   supported  1 of 30\n")
+        == "A line.\n\n  2 threshold:   supported; 1 of 30\n"
+    )
 
 
 @needs_pdflatex

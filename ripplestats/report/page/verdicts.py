@@ -39,6 +39,7 @@ _STATEMENTS = {
     },
 }  # fmt: skip
 
+
 @dataclass(frozen=True)
 class BlockResult:
     """A claim in one block."""

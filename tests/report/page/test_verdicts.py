@@ -11,7 +11,14 @@ from tests.report.page.runs import Analysed
 
 
 def claim_rows(name: str, *layers: str, estimate: float = 0.0414) -> pd.DataFrame:
-    row = {"claim": name, "null": "the null", "p_value": 0.003, "p_adjusted": 0.01, "estimate": estimate, "decision": "supported"}
+    row = {
+        "claim": name,
+        "null": "the null",
+        "p_value": 0.003,
+        "p_adjusted": 0.01,
+        "estimate": estimate,
+        "decision": "supported",
+    }
     limits = {"conf_low": estimate - 0.01, "conf_high": estimate + 0.02, "margin": CLAIMS[name].margin}
     return pd.DataFrame([{**row, **limits, "layer": layer} for layer in layers])
 
@@ -28,7 +35,9 @@ def test_shares_are_in_percent_and_effects_in_their_unit() -> None:
     (share,) = verdicts(claim_rows(THRESHOLD, "all"), "nats")
     assert share.finding.endswith("4.1 [3.1, 6.1] %; p\xa0=\xa00.003. The margin set beforehand: 10 %.")
     (effect,) = verdicts(claim_rows(INSENSITIVITY, "all", estimate=-0.0121), "nats")
-    assert effect.finding.endswith("−0.012 [−0.022, 0.008] nats; p\xa0=\xa00.003. The margin set beforehand: 0.05 nats.")
+    assert effect.finding.endswith(
+        "−0.012 [−0.022, 0.008] nats; p\xa0=\xa00.003. The margin set beforehand: 0.05 nats."
+    )
     (logit,) = verdicts(claim_rows(INSENSITIVITY, "all"), "logits")
     assert "logits" in logit.finding
     assert "nats" not in logit.finding
