@@ -50,3 +50,9 @@ def test_sentences_that_code_prints_fit_the_page_and_tables_stay() -> None:
     assert " ".join(broken(sentence)) == sentence
     assert broken(f"{row}\nshort") == [row, "short"]
     assert all(line.startswith(" " * 4) for line in broken(" " * 4 + sentence, " " * 4))
+
+
+def test_search_works_on_pages_that_are_opened_from_a_folder(site: Path) -> None:
+    assert (site / "search/search_index.js").read_text(encoding="utf-8").startswith("var __index = {")
+    assert 'src="../javascripts/iframe-worker.js"' in (site / "estimators/threshold.html").read_text(encoding="utf-8")
+    assert (site / "javascripts/iframe-worker.js").exists()
