@@ -47,8 +47,10 @@ class Stage:
     rounds: int = 1
 
 
-#: A few steps from everywhere, more from what differs, and again; and with few starts of a law of many parameters.
-STAGES = (Stage(2, 6, 12), Stage(2, 10, 12), Stage(SEARCH_ORDER, 80, 12))
+#: A few steps from everywhere, then more from what differs; with few starts of a law of many parameters; and to find those
+#: starts, of which only break and spread matter.
+STAGES = (Stage(2, 15, 12), Stage(SEARCH_ORDER, 80, 12))
+STAGES_TO_STARTS = (Stage(2, 6, 12), Stage(2, 10, 12))
 STAGES_OF_MANY = (Stage(2, 40, 4), Stage(SEARCH_ORDER, 80, 2, rounds=4))
 
 

@@ -9,7 +9,7 @@ from ripplestats.fits.breakpoint import MINIMUM_DOSES, BreakDesign
 from ripplestats.fits.curves import Floats
 from ripplestats.fits.random_breaks.break_law import LOG_NORMAL
 from ripplestats.fits.random_breaks.layout import BREAK, LOG_RESIDUAL, LOG_SPREAD, Block, Law, Layout
-from ripplestats.fits.random_breaks.optimum import SEARCH_ORDER, STAGES, STAGES_OF_MANY, climb, unlike
+from ripplestats.fits.random_breaks.optimum import SEARCH_ORDER, STAGES_OF_MANY, STAGES_TO_STARTS, climb, unlike
 from ripplestats.fits.random_breaks.problem import Problem
 
 #: Shares of the doses' ranks from which a search may begin.
@@ -90,7 +90,7 @@ def generalised_places(simple: Problem, candidates: Sequence[Floats], law: Law) 
 
     Each way ends at times where the other finds nothing; so do starts with one break, for effects correlate otherwise.
     """
-    places = climb(simple, candidates, STAGES[:2])[:_KEPT]
+    places = climb(simple, candidates, STAGES_TO_STARTS)[:_KEPT]
     problem, between = simple.under(law), simple.under(replace(law, correlated=False))
     found = _extended(places, simple.layout, problem)
     if between.layout not in (simple.layout, problem.layout):
