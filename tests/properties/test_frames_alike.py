@@ -17,7 +17,7 @@ from tests.fits.frames import document_twice, noisy_frame, relabelled
 COLUMNS = {"y": "effect", "x": "rate"}
 CLUSTERED = {**COLUMNS, "cluster": "document_id", "n_boot": 20}
 #: Few, for some of the estimators take a tenth of a second.
-FEW = settings(max_examples=4, deadline=None, derandomize=True, database=None)
+FEW = settings(max_examples=1, deadline=None, derandomize=True, database=None)
 SEEDS = st.integers(0, 999)
 
 
