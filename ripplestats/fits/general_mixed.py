@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ripplestats.errors import InputError
+from ripplestats.fits.curves import Floats
 
 if TYPE_CHECKING:
     import pandas as pd
 
 #: A variance below this share of the residual one is zero.
 _ZERO = 1e-6
+#: So are residuals below this share of the outcome: rounding.
+_ZERO_RESIDUAL = 1e-10
+_NO_RESIDUAL = "nothing is left over as residual"
 #: Crossed effects make one group of all rows, whose covariance statsmodels holds in full.
 _MOST_CROSSED_ROWS = 3000
 
@@ -54,10 +58,13 @@ def fit_general(
             re_formula=None if crossed else random[groups[0]].strip().removeprefix("~").strip(),
             vc_formula=components or None,
         )
+        # Nothing to estimate, on which the optimizer would spend a long time.
+        if _explains_all(model.exog, model.endog):
+            raise InputError(_NO_RESIDUAL)
         fit = _best_fit(model, reml)
         finite = np.isfinite(fit.llf) and np.isfinite(fit.bse_fe).all() and fit.scale > 0
     if not finite:
-        raise InputError("nothing is left over as residual")
+        raise InputError(_NO_RESIDUAL)
     return fit, caught
 
 
@@ -88,6 +95,12 @@ def _components(column: str, formula: str) -> dict[str, str]:
     label = ":".join(f"C(Q({one!r}))" for one in column.split(":"))
     terms = patsy.ModelDesc.from_formula(formula).rhs_termlist
     return {f"{column} {term.name()}": f"0 + {label}" + (f":{term.name()}" if term.factors else "") for term in terms}
+
+
+def _explains_all(design: Floats, outcome: Floats) -> bool:
+    """Tell whether the fixed effects leave nothing but rounding."""
+    residual = outcome - design @ np.linalg.lstsq(design, outcome)[0]
+    return bool(np.linalg.norm(residual) <= _ZERO_RESIDUAL * np.linalg.norm(outcome))
 
 
 def _best_fit(model: Any, reml: bool = True) -> Any:

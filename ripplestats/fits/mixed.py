@@ -27,6 +27,8 @@ _FAILURES = (
     TypeError,
     IndexError,
     ArithmeticError,
+    RecursionError,
+    AssertionError,  # of patsy, by a formula that it did not foresee
     np.linalg.LinAlgError,
 )
 

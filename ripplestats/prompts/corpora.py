@@ -228,6 +228,7 @@ def _digest(name: str, files: list[Path]) -> str:
 def _reading(name: str) -> Iterator[None]:
     """Turn what ``datasets`` and the hub client raise into one clear line."""
     import datasets
+    import pyarrow as pa
     from huggingface_hub import errors as hub_errors
 
     # What fails is said in our words; the library would log a line of its own before.
@@ -243,6 +244,7 @@ def _reading(name: str) -> Iterator[None]:
         ValueError,
         RuntimeError,
         KeyError,
+        pa.ArrowException,
         datasets.exceptions.DatasetsError,
         *hub.transport_errors(),
     ) as error:

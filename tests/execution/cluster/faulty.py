@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -46,15 +47,17 @@ class Together(ShardWorker):
 
 
 class Dying(ShardWorker):
-    """The first of them that comes to the unlucky shard is killed in the midst of it."""
+    """The first of them that comes to the unlucky shard is killed in the midst of it, before it can hand it in."""
 
     def compute(self, shard: Shard, prompts: PromptTable, rows: slice) -> Computed:
-        computed = super().compute(shard, prompts, rows)
         mark = Path(os.environ[MARKS]) / f"dead at {shard.name}"
-        if shard.number == UNLUCKY and not mark.exists():
-            mark.touch()
-            os.kill(os.getpid(), signal.SIGKILL)
-        return computed
+        if shard.number != UNLUCKY or mark.exists():
+            return super().compute(shard, prompts, rows)
+        mark.touch()
+        threading.Timer(0.003, os.kill, (os.getpid(), signal.SIGKILL)).start()
+        super().compute(shard, prompts, rows)
+        time.sleep(60)
+        raise AssertionError("this worker should be dead")
 
 
 class Poisoned(ShardWorker):

@@ -35,7 +35,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, folder_model: Model) -> Run:
     return rs.sweep(folder_model, PROMPTS, out=tmp_path_factory.mktemp("one process") / "run", **GRID)
 
 
-def swept(model: Model, out: Path, n: int = 64, **more: Any) -> Run:
+def swept(model: Model, out: Path | str, n: int = 64, **more: Any) -> Run:
     return rs.sweep(model, PROMPTS[:n], out=out, cluster="ray", **GRID, **more)
 
 
@@ -96,6 +96,15 @@ def test_a_shard_that_nobody_can_compute_is_set_aside_and_the_others_are_done(
     monkeypatch.undo()
     # The same command without the cluster does what is missing.
     check_equal(rs.sweep(folder_model, PROMPTS, out=tmp_path, **GRID), whole)
+
+
+def test_a_cluster_computes_a_run_in_an_object_store(
+    tmp_path: Path, cluster: RunningCluster, folder_model: Model, whole: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.utils._cache_assets.HF_ASSETS_CACHE", str(tmp_path / "a"))
+    swept(folder_model, "memory://on-a-cluster/run")
+    monkeypatch.setattr("huggingface_hub.utils._cache_assets.HF_ASSETS_CACHE", str(tmp_path / "b"))
+    check_equal(rs.open_run("memory://on-a-cluster/run"), whole)
 
 
 def test_a_driver_that_is_killed_and_started_again_ends_the_run(
