@@ -113,8 +113,8 @@ def moment_starts(strata: Strata, reduction: Reduction) -> Floats:
 def _newton_step(gradient: Floats, hessian: Floats) -> tuple[Floats, Floats, NDArray[np.bool_]]:
     """Return the step, the gain it promises, and where the curvature is that of a saddle."""
     diagonal = np.abs(np.diagonal(hessian, axis1=1, axis2=2))
-    # Parameters of unlike size count alike.
-    scale = 1 / np.sqrt(np.maximum(diagonal, 1e-20 * diagonal.max(axis=1, keepdims=True)).clip(1e-300))
+    # Parameters of unlike size count alike; with no curvature at all the step is far too long, but a number.
+    scale = 1 / np.sqrt(np.maximum(diagonal, 1e-20 * diagonal.max(axis=1, keepdims=True)).clip(1e-200))
     values, vectors = np.linalg.eigh(hessian * scale[:, :, None] * scale[:, None, :])
     vectors = vectors * scale[:, :, None]
     curvature = np.maximum(np.abs(values), 1e-10)
