@@ -101,8 +101,18 @@ def _paired(claim: str, layer: str, one: Floats, other: Floats, *, bayes: bool =
     numbers = (float(test.statistic), float(test.df), float(test.pvalue))
     with _quiet():
         sizes = [float(pingouin.compute_effsize(one, other, paired=True, eftype="hedges"))]
-        sizes += [float(pingouin.bayesfactor_ttest(numbers[0], len(one), paired=True))] if bayes else []
+        sizes += [_bayes_factor(numbers[0], len(one))] if bayes else []
     yield from (_row(name, layer, *numbers, found) for name, found in zip(names, sizes, strict=True))
+
+
+def _bayes_factor(t: float, n: int) -> float:
+    """Return the Bayes factor of a paired t test; infinite where the null's likelihood is below the least double."""
+    import pingouin
+
+    try:
+        return float(pingouin.bayesfactor_ttest(t, n, paired=True))
+    except ZeroDivisionError:
+        return np.inf
 
 
 def _row(

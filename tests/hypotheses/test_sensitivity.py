@@ -112,6 +112,11 @@ def test_no_spread_has_no_numbers(frame: pd.DataFrame) -> None:
     assert rows[["statistic", "p_value", "estimate"]].isna().all().all()
 
 
+def test_evidence_beyond_floating_point_is_infinite_and_no_error() -> None:
+    rows = rows_of(run_frame(core=0.015, last=5.0, n=400))
+    assert rows.loc["1 insensitivity, sensitivity: Bayes factor", "estimate"] == np.inf
+
+
 def test_what_was_not_run_has_no_rows(frame: pd.DataFrame) -> None:
     alone = rows_of(frame[(frame["arm"] == "top") & (frame["layer"] > 0)])
     assert {name[0] for name in alone.index} == {"1"}
