@@ -83,7 +83,7 @@ def core_fraction(
         >>> fit = rs.core_fraction(frame, y="effect", x="dose", cluster="document", share=(0.5, 0.9))
         >>> fit.tidy()[["term", "estimate", "conf_low", "conf_high"]].round(3)
                         term  estimate  conf_low  conf_high
-        0            plateau     0.931     0.851      1.012
+        0            plateau     0.931     0.856      1.019
         1  core_fraction_0.5     0.024     0.022      0.025
         2  core_fraction_0.9     0.048     0.046      0.051
     """
