@@ -22,12 +22,12 @@ def write_sealed(path: Path, content: Mapping[str, Any]) -> None:
     write_json(path, {**plain, _SEAL: _digest(plain)})
 
 
-def read_sealed(path: Path, *, required: bool = False) -> dict[str, Any]:
-    """Read a JSON object; one without a checksum (of another program, or edited) is taken as it is, unless it is required.
+def read_sealed(path: Path) -> dict[str, Any]:
+    """Read a JSON object that was written with its checksum.
 
     Raises:
         FileNotFoundError, NotADirectoryError: it is not there.
-        RunError: it cannot be read, is no JSON object, or differs from what was written.
+        RunError: it cannot be read, is no JSON object, has no checksum, or differs from what was written.
     """
     try:
         content: Any = json.loads(path.read_text(encoding="utf-8"))
@@ -40,9 +40,9 @@ def read_sealed(path: Path, *, required: bool = False) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise RunError(f"{path} was not written by this program: it holds no JSON object")
     seal = content.pop(_SEAL, None)
-    if seal is None and required:
-        raise RunError(f"{path} is damaged: it has no checksum")
-    if seal is not None and seal != _digest(content):
+    if seal is None:
+        raise RunError(f"{path} was not written by this program, or is damaged: it has no checksum")
+    if seal != _digest(content):
         raise RunError(f"{path} is damaged: its checksum is not that of its content")
     return content
 

@@ -113,7 +113,7 @@ def read_record(path: Path, name: str) -> ShardRecord:
     """
     file = _record_file(path, name)
     try:
-        return _parsed(name, read_sealed(file, required=True))
+        return _parsed(name, read_sealed(file))
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise RunError(f"{file} is damaged: {error}") from error
 

@@ -1,6 +1,5 @@
 """The specification curve as a figure and a table: written, not blank, and what they say is what the frame holds."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from ripplestats.report.specification_curve import (
     write_specification_curve,
 )
 from ripplestats.store.run_directory import Run
+from ripplestats.store.sealed import write_sealed
 from tests.rendering.tex import compile_tex, needs_pdflatex, text_of
 from tests.store.synthetic_run import synthetic_effects, synthetic_manifest
 
@@ -34,7 +34,7 @@ def run(curve: SpecificationCurve, tmp_path_factory: pytest.TempPathFactory) -> 
     folder = tmp_path_factory.mktemp("specifications") / "run"
     folder.mkdir()
     manifest = {"format": "ripplestats run 1", "definition": {}, **synthetic_manifest(EVIL)}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    write_sealed(folder / "manifest.json", manifest)
     run = Run(folder)
     write_specification_curve(run, curve)
     return run
