@@ -40,8 +40,7 @@ def write(finished: FinishedRun) -> None:
         "first_block",
         pd.DataFrame(found),
         "The first block against the others: means over 10 to 90 % of the neurons.",
-        "95 % intervals over documents: t of the plateaus; of the difference by inverting the one-sided tests that p is of (sign "
-        "flips of documents' scores).",
+        "95 % intervals over documents, by inverting sign-flip tests; that of the difference inverts the tests that p is of.",
     )
 
 

@@ -154,7 +154,8 @@ def _core_fractions(estimates: pd.DataFrame, level: str) -> tuple[pd.DataFrame, 
     notes = (
         f"Plateau: mean {OUTCOMES[main]} over 10 to 90 % of neurons; core fractions in % of neurons. "
         "Core fractions from the isotonic mean curve through zero; a dash where the plateau's interval holds zero.",
-        f"In brackets {level} intervals: t of the plateau, of core fractions by inverting t tests over documents.",
+        f"In brackets {level} intervals, by inverting tests over documents: sign-flip tests of the plateau, t tests of core "
+        "fractions.",
     )
     return _cells(wide).assign(**columns), caption, notes
 
