@@ -14,6 +14,7 @@ _COVARIATES = {
     "clean_logprob": "clean log-probability",
     "clean_entropy": "clean entropy",
     "context_tokens": "tokens of context",
+    "position": "position in the document",
     "target_kind": "kind of target",
     "kind": "kind of prompt",
 }

@@ -84,6 +84,7 @@ def _prompts(ids: np.ndarray, rng: np.random.Generator) -> pa.Table:
             "prompt_id": ids, "document_id": ids // PER_DOCUMENT, "context": "text", "context_ids": [[1, 2, 3]] * n,
             "target": np.where(ids % 3 == 0, "ing", " word"), "target_id": 7,
             "document_title": [f"Title {one}" for one in ids // PER_DOCUMENT], "kind": "", "target_word": "word",
+            "position": 3,
             "clean_logit": logprob + 12, "clean_logprob": logprob, "clean_rank": 1 + ids % 50,
             "clean_entropy": rng.gamma(4, 0.7, n),
         }

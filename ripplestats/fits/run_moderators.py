@@ -22,7 +22,8 @@ def run_moderators(run: "Run", cell: Cell) -> FitResult:
     """Regress prompts' plateau, slope and core, of their mean over blocks, on what the clean model says of them.
 
     Covariates, each where it varies: log-probability of the target and entropy of the prediction without intervention
-    (their ranks say the same), tokens of context, kind of target token, and the corpus' own category.
+    (their ranks say the same), tokens of context, position in the document where it is not their number over again, kind of
+    target token, and the corpus' own category.
 
     Raises:
         InputError: the prompts are too few or too alike for a regression.
@@ -42,7 +43,9 @@ def run_moderators(run: "Run", cell: Cell) -> FitResult:
     prompts = prompts.assign(
         context_tokens=prompts["context_ids"].map(len), target_kind=prompts["target"].map(kind_of_token)
     )
-    names = ("clean_logprob", "clean_entropy", "context_tokens", "target_kind", "kind")
+    names = ["clean_logprob", "clean_entropy", "context_tokens", "position", "target_kind", "kind"]
+    if len((prompts["position"] - prompts["context_tokens"]).unique()) == 1:
+        names.remove("position")
     varied = [name for name in names if len(prompts[name].unique()) > 1]
     if not varied:
         raise InputError("no covariate differs between prompts")

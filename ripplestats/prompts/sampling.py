@@ -191,7 +191,8 @@ def windows(
     if not taken:
         skipped["no usable target"] += 1
     return [
-        _prompt(tokenizer, document, [*prefix, *ids[start : start + length]], ids[start + length]) for start in taken
+        _prompt(tokenizer, document, [*prefix, *ids[start : start + length]], ids[start + length], start + length)
+        for start in taken
     ]
 
 
@@ -217,13 +218,15 @@ def _cloze(document: Document, tokenizer: "PreTrainedTokenizerBase", skipped: Co
     if not following or not _usable(tokenizer, following[0]):
         skipped["no usable target"] += 1
         return []
-    prompt = _prompt(tokenizer, document, [*_beginning(tokenizer), *ids], following[0])
+    prompt = _prompt(tokenizer, document, [*_beginning(tokenizer), *ids], following[0], len(ids))
     if len(following) > 1:
         skipped["target longer than one token"] += 1
     return [replace(prompt, target_word=word)]
 
 
-def _prompt(tokenizer: "PreTrainedTokenizerBase", document: Document, ids: Sequence[int], target: int) -> Prompt:
+def _prompt(
+    tokenizer: "PreTrainedTokenizerBase", document: Document, ids: Sequence[int], target: int, position: int
+) -> Prompt:
     return Prompt(
         prompt_id=0,
         document_id=0,
@@ -233,6 +236,7 @@ def _prompt(tokenizer: "PreTrainedTokenizerBase", document: Document, ids: Seque
         target_id=target,
         document_title=document.title,
         kind=document.kind,
+        position=position,
     )
 
 

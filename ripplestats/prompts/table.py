@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Prompt:
-    """One prompt: context tokens and the token whose probability is followed."""
+    """One prompt: context tokens and the token whose probability is followed; ``position`` counts what is before it in its document."""
 
     prompt_id: int
     document_id: int
@@ -24,6 +24,7 @@ class Prompt:
     document_title: str = ""
     kind: str = ""
     target_word: str = ""
+    position: int = 0
 
 
 @dataclass(frozen=True)
@@ -102,5 +103,6 @@ class PromptTable(Sequence[Prompt]):
                 "document_title": [row.document_title for row in self.rows],
                 "kind": [row.kind for row in self.rows],
                 "target_word": [row.target_word for row in self.rows],
+                "position": np.array([row.position for row in self.rows], dtype=np.int32),
             }
         )

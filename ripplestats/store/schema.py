@@ -42,6 +42,7 @@ PROMPTS = pa.schema(
         _column("document_title", pa.string(), "title of the document, if it has one"),
         _column("kind", pa.string(), "category of the prompt, if the corpus names one"),
         _column("target_word", pa.string(), "the whole word, where the target is its first token"),
+        _column("position", pa.int32(), "tokens of its document before the target"),
         _column("clean_logit", pa.float32(), "logit of the target in the unmodified model"),
         _column("clean_logprob", pa.float32(), "its log-probability, nats"),
         _column("clean_rank", pa.int32(), "its rank, 1 for the most likely token"),

@@ -34,6 +34,26 @@ def test_they_are_those_of_the_mean_over_blocks_but_the_first(tmp_path: Path, mo
     np.testing.assert_allclose(found.tidy()[names], expected.tidy()[names], rtol=1e-4, atol=1e-7)
 
 
+@pytest.mark.parametrize("extra", [0, 3], ids=["alone", "after a beginning token"])
+def test_the_position_counts_where_it_is_not_the_length_of_the_context_over_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, extra: int
+) -> None:
+    run = make_run(tmp_path / "run", prompts=40, per_document=2, arms=("top",), noise=0.3)
+    rng = np.random.default_rng(1)
+    plain, lengths, entropy = Run.prompts, rng.integers(5, 40, 40), rng.gamma(4, 1, 40)
+    contexts = [[1] * (extra + length) for length in lengths]
+
+    def terms(position: np.ndarray) -> set[str]:
+        monkeypatch.setattr(
+            Run, "prompts",
+            lambda self: plain(self).assign(context_ids=contexts, position=position, clean_entropy=entropy),
+        )  # fmt: skip
+        return set(run_moderators(run, CELL).tidy()["term"])
+
+    assert not any("position" in term for term in terms(lengths))
+    assert any("position" in term for term in terms(lengths + rng.integers(0, 500, 40)))
+
+
 def test_too_few_prompts_are_refused_with_one_line(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", prompts=3, arms=("top",))
     with pytest.raises(InputError, match="linear combination of the others"):

@@ -58,6 +58,8 @@ def test_the_beginning_token_comes_first(tmp_path: Path) -> None:
     table = load_prompts(written(tmp_path, PAIRS), 9, 6, tokenizer=beginning_tokenizer())
     assert {row.context_ids[0] for row in table} == {1}
     assert sorted(len(row.context_ids) for row in table) == list(range(2, 11))
+    # It is not of the document.
+    assert all(row.position == len(row.context_ids) - 1 for row in table)
 
 
 def test_words_without_a_usable_token_are_left_out_and_counted(tmp_path: Path) -> None:

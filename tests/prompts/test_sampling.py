@@ -61,6 +61,7 @@ def test_windows_are_exact_inside_apart_and_followed_by_their_target(
         assert prompt.context == "".join(WORDS[token] for token in prompt.context_ids)
         assert prompt.target == WORDS[prompt.target_id]
         assert prompt.document_title == "title"
+        assert prompt.position == place
     gaps = np.diff(sorted(places))
     assert (gaps > length).all(), "windows with their targets share no token"
 

@@ -68,12 +68,12 @@ def test_the_fingerprint_is_the_same_on_every_machine_and_ignores_the_wording() 
 
 
 def test_the_frame_has_a_row_a_prompt_with_fixed_types() -> None:
-    rows = (Prompt(0, 5, "a b", (1, 2), "c", 3, "title", "kind", "word"), Prompt(1, 6, "d", (4,), "e", 5))
+    rows = (Prompt(0, 5, "a b", (1, 2), "c", 3, "title", "kind", "word", 9), Prompt(1, 6, "d", (4,), "e", 5))
     frame = PromptTable(rows).to_frame()
     assert list(frame) == [
         "prompt_id", "document_id", "context", "context_ids", "target", "target_id", "document_title", "kind",
-        "target_word",
+        "target_word", "position",
     ]  # fmt: skip
-    assert {frame[name].dtype for name in ("prompt_id", "document_id", "target_id")} == {np.dtype("int32")}
+    assert {frame[name].dtype for name in ("prompt_id", "document_id", "target_id", "position")} == {np.dtype("int32")}
     assert frame["context_ids"].tolist() == [[1, 2], [4]]
-    assert frame.iloc[0, [0, 1, 2, 4, 5, 6, 7, 8]].tolist() == [0, 5, "a b", "c", 3, "title", "kind", "word"]
+    assert frame.iloc[0, [0, 1, 2, 4, 5, 6, 7, 8, 9]].tolist() == [0, 5, "a b", "c", 3, "title", "kind", "word", 9]

@@ -122,6 +122,7 @@ def synthetic_prompts(prompt_ids: Sequence[int], per_document: int = 1) -> dict[
         "document_title": [f"Title {i // per_document}" for i in ids],
         "kind": ["" for _ in ids],
         "target_word": [f"word{i}" for i in ids],
+        "position": np.full(len(ids), 2, np.int32),
         "clean_logit": (10 + ids / 4).astype(np.float32),
         "clean_logprob": (-1 - ids / 8).astype(np.float32),
         "clean_rank": (1 + ids).astype(np.int32),
