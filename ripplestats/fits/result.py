@@ -36,7 +36,7 @@ class FitResult(Drawable):
         >>> fit = rs.core_fraction(frame, y="effect", x="dose", cluster="document", share=())
         >>> fit.conf_int().round(3)
               term  conf_low  conf_high
-        0  plateau     0.851      1.012
+        0  plateau     0.856      1.019
     """
 
     title: str

@@ -9,12 +9,13 @@ import pytest
 from docs.making.blocks import PAGES, ROOT, code_blocks, command_lines, outcomes, python_blocks
 from ripplestats import plan, status
 from ripplestats.arguments import parse_arguments
+from ripplestats.config import is_address
 
 TEXTS = {str(file.relative_to(PAGES)): file.read_text(encoding="utf-8") for file in sorted(PAGES.rglob("*.md"))}
 EXECUTED = [name for name, text in TEXTS.items() if python_blocks(text)]
 PARSERS: dict[str, Callable[[list[str]], object]] = {"run": parse_arguments, "plan": plan.parse_arguments}
 #: What a command of the pages may begin with besides ours.
-OTHER_PROGRAMS = ("make", "split")
+OTHER_PROGRAMS = ("make", "pip", "split")
 
 
 @pytest.mark.parametrize("name", EXECUTED)
@@ -42,8 +43,10 @@ def test_every_question_for_the_status_is_answered(
 ) -> None:
     monkeypatch.chdir(reader)
     commands = [one for text in TEXTS.values() for one in command_lines(text, "python -m ripplestats.status")]
-    assert len(commands) >= 2
-    for command in commands:
+    # Object stores are asked by tests of their own.
+    here = [command for command in commands if not any(map(is_address, command))]
+    assert len(here) >= 2
+    for command in here:
         assert status.main(command) == 0
     assert "16 of 16" in capsys.readouterr().out
 

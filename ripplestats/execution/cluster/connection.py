@@ -21,6 +21,8 @@ _AUTO = "auto"
 _HOST_AND_PORT = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/\[\]]+):\d{1,5}")
 #: Seconds within which a machine must answer.
 _PATIENCE = 10.0
+#: How often a connection is tried that the cluster aborts: its process for a new client may start slower than it waits for.
+_TRIES = 3
 #: A call that only a cluster's own port knows; with it the two kinds of port are told apart.
 _ONLY_OF_CLUSTER = "/ray.rpc.NodeInfoGcsService/CheckAlive"
 #: Ray reads these when it is first imported: it reports nothing to its makers, and workers without a GPU see none.
@@ -85,7 +87,7 @@ def connected(cluster: str, say: Callable[[str], None] = lambda _: None) -> Iter
         ray.shutdown()
 
 
-def _connect(ray: Any, cluster: str, address: str) -> None:
+def _connect(ray: Any, cluster: str, address: str, tries: int = _TRIES) -> None:
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if address == LOCAL:
         options["include_dashboard"] = False
@@ -96,9 +98,16 @@ def _connect(ray: Any, cluster: str, address: str) -> None:
             # What Ray warns of here, the error says that follows.
             warnings.simplefilter("ignore", UserWarning)
             ray.init(address, **options)
+    except ConnectionAbortedError as error:
+        if tries == 1:
+            raise ClusterError(f"--cluster {cluster}: {_first_line(error)}") from error
+        _connect(ray, cluster, address, tries - 1)
     except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
-        why = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ClusterError(f"--cluster {cluster}: {why}") from error
+        raise ClusterError(f"--cluster {cluster}: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _port_kind(address: str) -> Literal["cluster", "client"]:

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from ripplestats.errors import ClusterError, InputError, ModelError
-from ripplestats.execution.cluster.connection import check_cluster, cluster_address
+from ripplestats.execution.cluster.connection import check_cluster, cluster_address, connected
 from ripplestats.execution.cluster.worker import make_recipe
 from ripplestats.run import main
 from ripplestats.sweeps.grid import make_grid
@@ -72,3 +72,25 @@ def test_a_model_that_no_worker_could_read_is_refused() -> None:
     grid = make_grid(model.n_layers, model.n_neurons)
     with pytest.raises(ModelError, match="save it first"):
         make_recipe(Sweep(model, tiny_prompts(8, 6), grid), "hooks", device="cpu", threads=1, batch_size=None)
+
+
+@pytest.mark.parametrize(("aborted", "connects"), [(1, True), (2, True), (3, False)])
+def test_a_connection_that_a_busy_cluster_aborts_is_tried_again(
+    aborted: int, connects: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'ripplestats[ray]'")
+    failures = [ConnectionAbortedError("Initialization failure from server:\nTraceback")] * aborted
+
+    def init(*_: object, **__: object) -> None:
+        if failures:
+            raise failures.pop()
+
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    if connects:
+        with connected("ray"):
+            assert not failures
+        return
+    with pytest.raises(ClusterError, match=r"^--cluster ray: Initialization failure from server:$"), connected("ray"):
+        pass

@@ -44,6 +44,8 @@ def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureR
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
     monkeypatch.delenv("AWS_CA_BUNDLE", raising=False)
+    # Clients are kept by address, and with them the credentials, or the want of them, of their first use.
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
     filesystem = fsspec.filesystem("s3", skip_instance_cache=True)
     if not filesystem.exists(BUCKET):
         filesystem.mkdir(BUCKET)
