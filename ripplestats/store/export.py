@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ripplestats.errors import HubError, InputError, RunError
 from ripplestats.hub import reachable, transport_errors
 from ripplestats.store.data_card import data_card
+from ripplestats.store.sealed import sealed
 
 if TYPE_CHECKING:
     from ripplestats.store.run_directory import Run
@@ -91,7 +92,7 @@ def _files(run: "Run", name: str) -> list[tuple[str, Any]]:
         *((table, str(run.path / table)) for table in _TABLES if (run.path / table).exists()),
         (
             "manifest.json",
-            (json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode(errors="backslashreplace"),
+            (json.dumps(sealed(manifest), indent=2, ensure_ascii=False) + "\n").encode(errors="backslashreplace"),
         ),
         ("README.md", data_card(run, name).encode()),
     ]

@@ -18,8 +18,13 @@ def write_sealed(path: Path, content: Mapping[str, Any]) -> None:
     Raises:
         StorageError: the disk is full or not writable.
     """
+    write_json(path, sealed(content))
+
+
+def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a JSON object with its checksum."""
     plain = json.loads(json.dumps(content))  # as it will be read: tuples are lists, and every key is text
-    write_json(path, {**plain, _SEAL: _digest(plain)})
+    return {**plain, _SEAL: _digest(plain)}
 
 
 def read_sealed(path: Path) -> dict[str, Any]:
