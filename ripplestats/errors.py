@@ -75,6 +75,11 @@ class StorageError(ExternalError):
     """The disk is full, read-only or failing."""
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error says, or its name where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 #: Bytes that are asked for to see whether memory is short: so many are always asked of the system, and none is touched.
 _PROBE = 1 << 28
 

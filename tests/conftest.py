@@ -77,6 +77,19 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_tiny_model(tmp_path_factory.mktemp("models") / "tiny-gpt2")
 
 
+@pytest.fixture
+def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The first prompt of each shard that is computed."""
+    run, starts = Sweep.run, []
+
+    def counting(job: Sweep, rows: slice, *more: Any) -> Any:
+        starts.append(rows.start)
+        return run(job, rows, *more)
+
+    monkeypatch.setattr(Sweep, "run", counting)
+    return starts
+
+
 @pytest.fixture(scope="session")
 def embedded_model() -> Model:
     """The embedded model; tests that need it are skipped where it is neither installed nor to be fetched."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
-from ripplestats.errors import InputError
+from ripplestats.errors import InputError, first_line
 from ripplestats.fits.balanced.frame import BalancedFrame, UnbalancedError, balanced_frame
 from ripplestats.fits.balanced.terms import balanced_terms
 from ripplestats.fits.result import TERMS, FitResult
@@ -225,5 +225,5 @@ def _failures_named(formula: str) -> Iterator[None]:
     try:
         yield
     except (InputError, *_FAILURES, patsy.PatsyError) as error:
-        line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        line = first_line(error)
         raise InputError(f"the model {formula!r} cannot be fitted: {line}") from error

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ripplestats.config import DTYPES
-from ripplestats.errors import ModelError, is_out_of_memory
+from ripplestats.errors import ModelError, first_line, is_out_of_memory
 from ripplestats.model.embedded import FALLBACK_MODEL
 from ripplestats.model.folder import model_folder, weights_digest
 from ripplestats.model.placement import (
@@ -199,7 +199,7 @@ def _network(folder: Path, used: str, dtype: str, device_map: DeviceMap | None) 
     except (OSError, ValueError, TypeError, KeyError, RuntimeError, ImportError, safetensors.SafetensorError) as error:
         if is_out_of_memory(error):
             raise
-        line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        line = first_line(error)
         raise ModelError(f"--model {used!r} cannot be loaded as a causal language model: {line}") from error
     network, report = read
     if report["missing_keys"]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ripplestats import hub
 from ripplestats.config import is_path
-from ripplestats.errors import DatasetError, HubError, StorageError
+from ripplestats.errors import DatasetError, HubError, StorageError, first_line
 from ripplestats.prompts.articles import Document, article_title, articles, paragraphs
 from ripplestats.prompts.streams import no_silent_retries, patiently, unbroken
 from ripplestats.prompts.table import Provenance
@@ -257,14 +257,9 @@ def _explained(name: str, error: BaseException) -> Exception:
         return DatasetError(f"--dataset {name!r} is not UTF-8 text")
     if any(isinstance(one, hub.transport_errors()) for one in causes):
         return HubError(
-            f"the hub failed while {name!r} was read: {_first_line(causes[-1])}; "
+            f"the hub failed while {name!r} was read: {first_line(causes[-1])[:200]}; "
             "the same command draws the same prompts and goes on with what is missing"
         )
     if any(isinstance(one, OSError) and one.errno == 28 for one in causes):
         return StorageError(f"no space left on disk while --dataset {name!r} was read")
-    return DatasetError(f"--dataset {name!r} cannot be read: {_first_line(causes[0])}")
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0][:200]
+    return DatasetError(f"--dataset {name!r} cannot be read: {first_line(causes[0])[:200]}")

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ripplestats import hub
+from ripplestats.errors import first_line
 
 if TYPE_CHECKING:
     from datasets import IterableDataset
@@ -87,7 +88,7 @@ class _Patience:
             return False
         pause = max(FIRST_PAUSE * 2**self.breaks, hub.retry_after(cause))
         self.breaks += 1
-        why = (str(cause).strip() or type(cause).__name__).splitlines()[0][:200]
+        why = first_line(cause)[:200]
         self.say(f"{self.name} {what} in {pause:.0f} s, try {self.breaks} of {MOST_BREAKS} ({why})")
         time.sleep(pause)
         return True

@@ -8,7 +8,7 @@ from numbers import Integral
 import pandas as pd
 
 from ripplestats.errors import InputError
-from ripplestats.rendering.numbers import fixed
+from ripplestats.rendering.numbers import RAISED, fixed
 
 #: Kinds of columns of numbers.
 COLUMNS = ("plain", "siunitx")
@@ -44,7 +44,7 @@ _ESCAPES = str.maketrans(
         "×": r"$\times$",
         "−": "$-$",
         "≤": r"$\leq$",
-        **{raised: f"$^{{{plain}}}$" for raised, plain in zip("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789", strict=True)},
+        **{raised: f"$^{{{plain}}}$" for plain, raised in RAISED.items()},
         "ψ": r"$\psi$",
         "φ": r"$\varphi$",
         "Π": r"$\Pi$",

@@ -4,7 +4,8 @@ import math
 
 #: Digits after the point are at most so many.
 _MOST = 6
-_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+#: Characters of an exponent as they are written raised.
+RAISED = {"-": "⁻", **dict(zip("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹", strict=True))}
 
 
 def fixed(value: float, decimals: int, scale: float = 1) -> str:
@@ -39,7 +40,8 @@ def scientific(value: float, decimals: int = 0) -> str:
     if value == 0:
         return "0"
     digits, _, power = f"{value:.{decimals}e}".partition("e")
-    return f"{digits} × 10{str(int(power)).translate(_RAISED)}".replace("-", "−")
+    raised = "".join(RAISED[sign] for sign in str(int(power)))
+    return f"{digits} × 10{raised}".replace("-", "−")
 
 
 def p_value(value: float) -> str:

@@ -199,7 +199,7 @@ def _footer_of(file: Path, size: int) -> str:
 def _parsed(name: str, content: dict[str, Any]) -> ShardRecord:
     if content.get("format") != FORMAT:
         raise ValueError(f"its format is not {FORMAT!r}")
-    if content["name"] != name or not _NAME.fullmatch(name):
+    if content["name"] != name or not is_shard_name(name):
         raise ValueError("it is the record of another shard")
     written = content["files"]
     if not isinstance(written, dict) or set(written) != set(TABLES):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from ripplestats.errors import InputError, RunError
+from ripplestats.errors import InputError, RunError, first_line
 from ripplestats.store import schema
 from ripplestats.store.tables import check_layout
 
@@ -51,9 +51,9 @@ def query_run(run: "Run", query: str) -> "pd.DataFrame":
             frame: pd.DataFrame = connection.execute(statements[0]).df()
             return frame
     except (duckdb.Error, TypeError) as error:  # a text that is no UTF-8 is a wrong type
-        raise InputError(f"sql: {_first_line(error).rstrip('.')}; the tables are {', '.join(tables)}") from error
+        raise InputError(f"sql: {first_line(error).rstrip('.')}; the tables are {', '.join(tables)}") from error
     except (pa.ArrowException, OSError) as error:
-        raise RunError(f"{run.path} is damaged: {_first_line(error)}") from error
+        raise RunError(f"{run.path} is damaged: {first_line(error)}") from error
 
 
 def _tables(run: "Run") -> dict[str, Any]:
@@ -76,7 +76,7 @@ def _tables(run: "Run") -> dict[str, Any]:
             try:
                 tables[name] = pd.read_csv(file, dtype={"layer": str, "note": str})
             except ValueError as error:
-                raise RunError(f"{file} is damaged: {_first_line(error)}; make it anew with --fit-only") from error
+                raise RunError(f"{file} is damaged: {first_line(error)}; make it anew with --fit-only") from error
     return tables
 
 
@@ -108,7 +108,3 @@ def _connection(tables: dict[str, Any]) -> Iterator[Any]:
         ):
             connection.execute(f"SET {setting}")
         yield connection
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from ripplestats.errors import RunError
+from ripplestats.errors import RunError, first_line
 from ripplestats.store.atomic import write_bytes
 
 
@@ -63,7 +63,7 @@ def read_part(
             file, columns=None if columns is None else list(columns), filters=where, page_checksum_verification=True
         )
     except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
-        raise RunError(f"{file} is damaged or missing: {_first_line(error)}") from error
+        raise RunError(f"{file} is damaged or missing: {first_line(error)}") from error
 
 
 def stored_columns(file: Path, columns: Sequence[str]) -> bytes:
@@ -79,7 +79,7 @@ def stored_columns(file: Path, columns: Sequence[str]) -> bytes:
             chunks = [metadata.row_group(group).column(i) for group in range(metadata.num_row_groups) for i in places]
             return b"".join(_stored_chunk(stream, chunk) for chunk in chunks)
     except (pa.ArrowException, ValueError, OSError) as error:
-        raise RunError(f"{file} is damaged or missing: {_first_line(error)}") from error
+        raise RunError(f"{file} is damaged or missing: {first_line(error)}") from error
 
 
 def _stored_chunk(stream: pa.NativeFile, chunk: pq.ColumnChunkMetaData) -> bytes:
@@ -96,7 +96,7 @@ def check_layout(file: Path, layout: pa.Schema) -> None:
     try:
         found = pq.read_schema(file)
     except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
-        raise RunError(f"{file} is damaged or missing: {_first_line(error)}") from error
+        raise RunError(f"{file} is damaged or missing: {first_line(error)}") from error
     _check_columns(file, found, layout)
 
 
@@ -108,7 +108,3 @@ def _check_columns(file: Path, found: pa.Schema, layout: pa.Schema) -> None:
             raise RunError(
                 f"{file} was not written by this program: its column {column.name} is {column.type}, not {wanted.type}"
             )
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

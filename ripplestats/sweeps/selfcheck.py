@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from ripplestats.errors import EngineError, NonFiniteError
+from ripplestats.errors import EngineError, NonFiniteError, first_line
 from ripplestats.intervention.branches import Branch
 from ripplestats.model.load import Model
 from ripplestats.sweeps.batch import PromptBatch
@@ -104,7 +104,7 @@ def check_one_pass(trial: Trial, grid: Grid, reference: Trial | None = None) -> 
         found = _one_pass(exact, layers, branches)
         own = found if reference is None else _one_pass(trial, layers, branches[::_EVERY])
     except (EngineError, NonFiniteError, RuntimeError, TypeError, ValueError, AttributeError, KeyError) as error:
-        line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        line = first_line(error)
         return SelfCheck(0, float("nan"), float("nan"), tolerance, f"one pass failed: {line}", exact.model.dtype)
     truth = _one_by_one(exact, layers, branches)
     largest, no_op = _largest(found.outcomes - truth.outcomes), _largest(found.no_op - truth.no_op)

@@ -37,19 +37,6 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return swept(tmp_path_factory.mktemp("local") / "whole")
 
 
-@pytest.fixture
-def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The first prompt of each shard that is computed."""
-    run, starts = Sweep.run, []
-
-    def counting(job: Sweep, rows: slice, *more: Any) -> Any:
-        starts.append(rows.start)
-        return run(job, rows, *more)
-
-    monkeypatch.setattr(Sweep, "run", counting)
-    return starts
-
-
 def failing_write(monkeypatch: pytest.MonkeyPatch, number: int, error: BaseException) -> None:
     write = Run.write_part
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
-from ripplestats.errors import ClusterError, InputError
+from ripplestats.errors import ClusterError, InputError, first_line
 
 ALLOWED = "allowed: ray (on this machine, or where RAY_ADDRESS says), ray://HOST:PORT, ray://auto"
 #: A cluster made for this run alone, on this machine.
@@ -98,16 +98,10 @@ def _connect(ray: Any, cluster: str, address: str, tries: int = _TRIES) -> None:
             # What Ray warns of here, the error says that follows.
             warnings.simplefilter("ignore", UserWarning)
             ray.init(address, **options)
-    except ConnectionAbortedError as error:
-        if tries == 1:
-            raise ClusterError(f"--cluster {cluster}: {_first_line(error)}") from error
-        _connect(ray, cluster, address, tries - 1)
     except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
-        raise ClusterError(f"--cluster {cluster}: {_first_line(error)}") from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+        if isinstance(error, ConnectionAbortedError) and tries > 1:
+            return _connect(ray, cluster, address, tries - 1)
+        raise ClusterError(f"--cluster {cluster}: {first_line(error)}") from error
 
 
 def _port_kind(address: str) -> Literal["cluster", "client"]:

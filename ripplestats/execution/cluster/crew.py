@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from ripplestats.errors import RippleStatsError
+from ripplestats.errors import RippleStatsError, first_line
 from ripplestats.execution.cluster.room import Room
 from ripplestats.execution.cluster.worker import Computed, Recipe, ShardWorker
 from ripplestats.execution.shards import Shard
@@ -119,12 +119,12 @@ class Crew:
             if shard is None:
                 # It says itself on which machine it could not begin; another process there could not either.
                 self._stillborn = _STILLBORN * self.room.workers
-                return self._lost(worker, _line(cause))
+                return self._lost(worker, first_line(cause))
             fresh = not isinstance(cause, RippleStatsError)
-            return Failed(worker, shard, f"{type(cause).__name__}: {_line(cause)}", fresh)
+            return Failed(worker, shard, f"{type(cause).__name__}: {first_line(cause)}", fresh)
         except self.ray.exceptions.RayError as error:
             self._stillborn += worker not in self.ready
-            return self._lost(worker, f"{type(error).__name__}: {_line(error)}")
+            return self._lost(worker, f"{type(error).__name__}: {first_line(error)}")
         if shard is not None:
             return Done(worker, shard, found)
         self._stillborn = 0
@@ -135,8 +135,3 @@ class Crew:
         where = self.ready.get(worker, "")
         self.dismiss(worker)
         return Lost(worker, where, why)
-
-
-def _line(error: BaseException) -> str:
-    """Return what an error says, on one line."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, TypeVar
 
-from ripplestats.errors import InputError, StorageError
+from ripplestats.errors import InputError, StorageError, first_line
 from ripplestats.hub import transport_errors
 
 #: How often a request is tried, and the first pause after a failure, seconds; each is twice the last.
@@ -177,4 +177,4 @@ def _may_pass(error: BaseException) -> bool:
 
 
 def _line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+    return first_line(error)[:200]

@@ -16,7 +16,6 @@ from ripplestats.store.remote.lease import LEASE
 from ripplestats.store.remote.objects import connect
 from ripplestats.store.remote.working_copy import working_copy
 from ripplestats.store.run_directory import Run
-from ripplestats.sweeps.runner import Sweep
 from tests.conftest import a_mistake_from, tiny_model, tiny_prompts
 from tests.store.remote.conftest import SECRET
 from tests.tiny import tiny_text
@@ -34,19 +33,6 @@ def swept(out: str | Path, n: int = 20, **options: Any) -> Run:
 def expected(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     """The effects of the same run in a folder."""
     return swept(tmp_path_factory.mktemp("local") / "run").effects()
-
-
-@pytest.fixture
-def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The first prompt of each shard that is computed."""
-    run, starts = Sweep.run, []
-
-    def counting(job: Sweep, rows: slice, *more: Any) -> Any:
-        starts.append(rows.start)
-        return run(job, rows, *more)
-
-    monkeypatch.setattr(Sweep, "run", counting)
-    return starts
 
 
 def told(address: str, capsys: pytest.CaptureFixture[str], *flags: str, code: int = 0) -> str:
