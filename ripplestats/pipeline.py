@@ -1,8 +1,8 @@
 """The stages in one line: sweep into a run directory, then estimates, tables and figures from it."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -131,14 +131,7 @@ def sweep(
     if cluster is not None:
         request = ClusterRequest(cluster, workers, worker_cpus, worker_gpus, worker_device, batch_size)
         check_cluster(cluster)
-    if is_address(out):
-        from ripplestats.store.remote.working_copy import working_copy
-
-        place: AbstractContextManager[Mirror | None] = working_copy(str(out), say)
-    else:
-        place = nullcontext()
-    with place as mirror:
-        path = local_path(out) if mirror is None else mirror.path
+    with _place(out, say) as (path, mirror):
         refuse_foreign(path)
         refuse_locked(path)
         grid = make_grid(
@@ -161,6 +154,18 @@ def sweep(
             if rule is not None:
                 run.update(stopping=rule.record(run))
     return run
+
+
+@contextmanager
+def _place(out: str | Path, say: Callable[[str], None]) -> "Iterator[tuple[Path, Mirror | None]]":
+    """Give the folder to work in, and what keeps an object store the same where ``out`` is an address in one."""
+    if not is_address(out):
+        yield local_path(out), None
+        return
+    from ripplestats.store.remote.working_copy import working_copy
+
+    with working_copy(str(out), say) as mirror:
+        yield mirror.path, mirror
 
 
 def analyse(run: Run, *, n_boot: int = 2000, seed: int = 0) -> str:
