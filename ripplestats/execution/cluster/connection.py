@@ -20,7 +20,7 @@ LOCAL = "local"
 _AUTO = "auto"
 _HOST_AND_PORT = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/\[\]]+):\d{1,5}")
 #: Seconds within which a machine must answer.
-_PATIENCE = 10.0
+_PATIENCE = 30.0
 #: How often a connection is tried that the cluster aborts: its process for a new client may start slower than it waits for.
 _TRIES = 3
 #: A call that only a cluster's own port knows; with it the two kinds of port are told apart.
@@ -87,21 +87,22 @@ def connected(cluster: str, say: Callable[[str], None] = lambda _: None) -> Iter
         ray.shutdown()
 
 
-def _connect(ray: Any, cluster: str, address: str, tries: int = _TRIES) -> None:
+def _connect(ray: Any, cluster: str, address: str) -> None:
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if address == LOCAL:
         options["include_dashboard"] = False
     elif address != _AUTO and _port_kind(address) == "client":
         address = f"ray://{address}"
-    try:
-        with warnings.catch_warnings():
-            # What Ray warns of here, the error says that follows.
-            warnings.simplefilter("ignore", UserWarning)
-            ray.init(address, **options)
-    except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
-        if isinstance(error, ConnectionAbortedError) and tries > 1:
-            return _connect(ray, cluster, address, tries - 1)
-        raise ClusterError(f"--cluster {cluster}: {first_line(error)}") from error
+    for left in reversed(range(_TRIES)):
+        try:
+            with warnings.catch_warnings():
+                # What Ray warns of here, the error says that follows.
+                warnings.simplefilter("ignore", UserWarning)
+                ray.init(address, **options)
+            return
+        except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
+            if not (left and isinstance(error, ConnectionAbortedError)):
+                raise ClusterError(f"--cluster {cluster}: {first_line(error)}") from error
 
 
 def _port_kind(address: str) -> Literal["cluster", "client"]:

@@ -6,6 +6,7 @@ import time
 import pytest
 
 from ripplestats.errors import ClusterError, InputError, ModelError
+from ripplestats.execution.cluster import connection
 from ripplestats.execution.cluster.connection import check_cluster, cluster_address, connected
 from ripplestats.execution.cluster.worker import make_recipe
 from ripplestats.run import main
@@ -75,22 +76,27 @@ def test_a_model_that_no_worker_could_read_is_refused() -> None:
 
 
 @pytest.mark.parametrize(("aborted", "connects"), [(1, True), (2, True), (3, False)])
+@pytest.mark.parametrize(("cluster_flag", "asked"), [("ray", "local"), ("ray://head:10001", "ray://head:10001")])
 def test_a_connection_that_a_busy_cluster_aborts_is_tried_again(
-    aborted: int, connects: bool, monkeypatch: pytest.MonkeyPatch
+    cluster_flag: str, asked: str, aborted: int, connects: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'ripplestats[ray]'")
     failures = [ConnectionAbortedError("Initialization failure from server:\nTraceback")] * aborted
+    addresses = []
 
-    def init(*_: object, **__: object) -> None:
+    def init(address: str, **_: object) -> None:
+        addresses.append(address)
         if failures:
             raise failures.pop()
 
     monkeypatch.setattr(ray, "init", init)
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "shutdown", lambda: None)
+    monkeypatch.setattr(connection, "_port_kind", {"head:10001": "client"}.__getitem__)
     if connects:
-        with connected("ray"):
-            assert not failures
+        with connected(cluster_flag):
+            assert addresses == [asked] * (aborted + 1)
         return
-    with pytest.raises(ClusterError, match=r"^--cluster ray: Initialization failure from server:$"), connected("ray"):
+    message = rf"^--cluster {cluster_flag}: Initialization failure from server:$"
+    with pytest.raises(ClusterError, match=message), connected(cluster_flag):
         pass
