@@ -13,7 +13,7 @@ demo: .venv/core ## install, then run the main job on the embedded model (about 
 	$(BIN)/python -m ripplestats.run --dataset wikitext
 
 test: .venv/dev ## install, then run all tests
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 faults: .venv/dev ## kill a run 30 times, and try 10,000 inputs of each kind
 	OMP_NUM_THREADS=1 RIPPLESTATS_FUZZ=10000 $(BIN)/python -m pytest tests/faults

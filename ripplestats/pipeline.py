@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from ripplestats.config import METRICS, is_address, local_path
 from ripplestats.errors import InputError
@@ -170,7 +171,8 @@ def _place(out: str | Path, say: Callable[[str], None]) -> "Iterator[tuple[Path,
 
 def analyse(run: Run, *, n_boot: int = 2000, seed: int = 0) -> str:
     """Write estimates, claims, tables, figures, summary.txt and report.html of a run, from its files; return the summary."""
-    with run.keeping_results() as held:
+    # Many small products: threads would wait for each other, and take a third more of the processors.
+    with run.keeping_results() as held, threadpool_limits(1, "blas"):
         return _analysed(held, n_boot, seed)
 
 

@@ -22,7 +22,14 @@ from ripplestats.model.load import Model, load_model
 from ripplestats.model.sites import find_layout
 from ripplestats.prompts.table import Prompt, PromptTable
 from ripplestats.sweeps.runner import Sweep
+from tests.pictures import leave_out_pictures
 from tests.tiny import save_tiny_model, tiny_network, tiny_tokenizer
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the files with long tests be handed out first, so that none is left for the end."""
+    long = {item.path for item in items if item.get_closest_marker("long")}
+    items.sort(key=lambda item: item.path not in long)
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -75,6 +82,14 @@ def a_mistake_from(prompt: int) -> Iterator[None]:
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A local model folder."""
     return save_tiny_model(tmp_path_factory.mktemp("models") / "tiny-gpt2")
+
+
+@pytest.fixture(scope="module")
+def tables_only() -> Iterator[None]:
+    """Let an analysis write no figures and no page, which cost most of it and are looked at by tests of their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        leave_out_pictures(patch.setattr)
+        yield
 
 
 @pytest.fixture

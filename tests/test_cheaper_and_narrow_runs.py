@@ -16,11 +16,13 @@ from ripplestats.store.run_directory import Run
 from tests.conftest import tiny_model, tiny_prompts
 from tests.tiny import tiny_text
 
+pytestmark = pytest.mark.long
+
 Command = Callable[..., Run]
 
 
 @pytest.fixture(scope="module")
-def command(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> Command:
+def command(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path, tables_only: None) -> Command:
     """Run the command line with further flags and open the run."""
     folder = tmp_path_factory.mktemp("runs")
     (folder / "texts.txt").write_text("\n\n".join(tiny_text(30, 20)))

@@ -40,6 +40,8 @@ import pathlib, runpy, sys, time
 from ripplestats import pipeline
 from ripplestats.prompts import sampling
 
+pytestmark = pytest.mark.long
+
 go, late, draw = pathlib.Path(sys.argv.pop(1)), time.monotonic() + 10, sampling.windows
 
 def draw_later(*given):

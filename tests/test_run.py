@@ -27,6 +27,8 @@ from ripplestats.store.atomic import write_atomically
 from ripplestats.store.run_directory import Run, open_run
 from tests.tiny import save_tiny_model, tiny_network, tiny_text, tiny_tokenizer
 
+pytestmark = pytest.mark.long
+
 CHECKOUT = Path(__file__).parents[1]
 FLAGS = [
     "--dataset", "--model", "--prompts", "--context", "--per-document", "--rates", "--arms", "--replacement", "--site",

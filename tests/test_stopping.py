@@ -109,7 +109,9 @@ def test_what_has_no_such_threshold_is_refused(tmp_path: Path, wrong: dict, said
     assert not (tmp_path / "run").exists()
 
 
-def test_the_command_line_says_what_was_decided_on_the_way(tmp_path: Path, tiny_folder: Path) -> None:
+def test_the_command_line_says_what_was_decided_on_the_way(
+    tmp_path: Path, tiny_folder: Path, tables_only: None
+) -> None:
     (tmp_path / "texts.txt").write_text("\n\n".join(tiny_text(70, 30)))
     words = [
         "--dataset", str(tmp_path / "texts.txt"), "--model", str(tiny_folder), "--prompts", "48", "--context", "6",

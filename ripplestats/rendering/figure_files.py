@@ -67,6 +67,8 @@ def figure_file(path: Path, source: str, size: Size, dots: float | None = None) 
         path.parent.mkdir(parents=True, exist_ok=True)
         # A fixed date: the same run gives the same bytes.
         page.savefig(path.with_suffix(".pdf"), metadata={"CreationDate": None})
+        # What was laid out stays where it is.
+        page.set_layout_engine("none")
         page.savefig(path.with_suffix(".png"), metadata={"Software": None}, dpi=dots or rcParams["savefig.dpi"])
 
 

@@ -11,6 +11,8 @@ import pytest
 from ripplestats.errors import InputError
 from tests.analyses.conftest import ANALYSES, Built
 
+pytestmark = pytest.mark.long
+
 #: Not of a run: shared code, the entry for all scripts, and the research note's own experiment, which needs a model.
 OTHERS = {"__main__", "from_run", "paper_parts", "seed"}
 SCRIPTS = sorted(path.stem for path in ANALYSES.glob("*.py") if path.stem not in OTHERS)

@@ -10,7 +10,7 @@ from tests.browser.conftest import Open, Opened
 from tests.rendering.tex import text_of
 from tests.report.page.runs import HOSTILE, Analysed, analysed
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.long]
 
 AXE = (Path(__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 #: Milliseconds until something that does not come is a failure.

@@ -15,6 +15,8 @@ from nbformat.v4 import new_code_cell, new_notebook
 from docs.making.hooks import FIGURE
 from docs.making.notebook import TOUR, code_cells, execute, page, read, run_figure, texts
 
+pytestmark = pytest.mark.long
+
 _NUMBER = re.compile(r"(?<![\w.])[−-]?\d+(?:\.\d+)?(?:e-?\d+)?")
 PNG = b"\x89PNG"
 

@@ -21,6 +21,7 @@ import transformers
 
 from ripplestats import pipeline, run
 from ripplestats.sweeps.runner import Sweep
+from tests.pictures import leave_out_pictures
 from tests.tiny import tiny_network
 
 HEAVY = (pandas, pyarrow.parquet, transformers, pipeline, tiny_network)
@@ -68,8 +69,7 @@ def _main(argv: list[str], printed: Path, plan: Mapping[str, Any]) -> None:
     if plan.get("sweep_only"):
         run._finish = lambda *_: None  # type: ignore[assignment]
     if plan.get("tables_only"):
-        for name in ("write_figures", "write_specification_curve", "write_page"):
-            setattr(pipeline, name, lambda *_: None)
+        leave_out_pictures(setattr)
     if "reached" in plan:
         _tell_when(plan["phase"], plan["number"], plan["reached"])
     if "die_at_step" in plan:

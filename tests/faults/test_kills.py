@@ -8,10 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from ripplestats.store.run_directory import Run
 from ripplestats.store.shards import check_content
 from tests.faults.child import finish, pipe, start
+
+pytestmark = pytest.mark.long
 
 #: Kills in the loader, the sweep and the writer, in turn; and then, when all shards are there, in the fits.
 KILLS_ON_THE_WAY, KILLS_IN_FITS = 27, 3

@@ -24,6 +24,8 @@ from tests.rendering.tex import text_of
 from tests.report.conftest import EVIL, Finished, finished
 from tests.store.synthetic_run import BREAK, RATES, make_run
 
+pytestmark = pytest.mark.long
+
 NAMES = ("dose_response", "layer_by_rate", "seed_dots", "threshold_by_layer")
 
 
@@ -225,7 +227,9 @@ def test_a_grid_that_was_not_run_is_said(synthetic: Finished, page: Figure) -> N
 def test_every_kind_of_run_has_its_figures(
     tmp_path: Path, options: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(charts._STYLE, "savefig.dpi", 40)  # pixels are looked at above
+    # Pixels and fonts are looked at above.
+    monkeypatch.setitem(charts._STYLE, "savefig.dpi", 40)
+    monkeypatch.setitem(charts._STYLE, "pdf.fonttype", 3)
     made = finished(tmp_path / "run", **options)
     write_figures(made.run, cell_curves(made.run), made.estimates, n_boot=50)
     assert len(list((made.run.path / "figures").glob("*.*"))) == 3 * len(NAMES)

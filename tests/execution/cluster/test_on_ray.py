@@ -14,6 +14,7 @@ import pytest
 import ripplestats as rs
 from ripplestats.errors import ClusterError
 from ripplestats.execution.cluster import crew
+from ripplestats.execution.cluster.connection import check_cluster
 from ripplestats.execution.ledger import Ledger
 from ripplestats.model.load import Model
 from ripplestats.store.run_directory import Run
@@ -23,7 +24,7 @@ from tests.execution.cluster.faulty import UNLUCKY, Dying, Poisoned, Together
 from tests.tiny import tiny_text
 
 #: Ray leaves the log files of what it starts to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed file .*ray_client_server:ResourceWarning")
+pytestmark = [pytest.mark.long, pytest.mark.filterwarnings("ignore:unclosed file .*ray_client_server:ResourceWarning")]
 PROMPTS = tiny_prompts(64, 6)
 GRID: dict[str, Any] = {"rates": "10,50,90", "layers": "1", "engine": "hooks"}
 Sweeping = Callable[..., Run]
@@ -82,29 +83,29 @@ def test_a_worker_that_is_killed_costs_its_shard_only(
     assert any(line.startswith(f"prompts {8 * UNLUCKY} to {8 * UNLUCKY + 7} failed (1 of 3 tries): ") for line in said)
 
 
-def test_a_shard_that_nobody_can_compute_is_set_aside_and_the_others_are_done(
+def test_a_shard_that_nobody_can_compute_is_set_aside_and_the_others_are_done_also_in_an_object_store(
     tmp_path: Path, cluster: RunningCluster, folder_model: Model, whole: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    address, copies = "memory://on-a-cluster/run", "huggingface_hub.utils._cache_assets.HF_ASSETS_CACHE"
+    monkeypatch.setattr(copies, str(tmp_path / "a"))
     monkeypatch.setattr(crew, "ShardWorker", Poisoned)
     with pytest.raises(
         ClusterError, match=r"1 of 8 shards failed 3 times and were set aside \(prompts 16 to 23: NonFinite"
     ):
-        swept(folder_model, tmp_path, workers=1)
-    run = Run(tmp_path)
+        swept(folder_model, address, workers=1)
+    monkeypatch.setattr(copies, str(tmp_path / "b"))
+    run = rs.open_run(address)
     assert run.manifest["completeness"] == {"complete": False, "prompts_done": 56, "prompts": 64}
     assert [event["tries"] for event in events(run, "failed", "set_aside")] == [1, 2, 3]
-    monkeypatch.undo()
-    # The same command without the cluster does what is missing.
-    check_equal(rs.sweep(folder_model, PROMPTS, out=tmp_path, **GRID), whole)
+    # The same command without the cluster, on another machine, does what is missing.
+    check_equal(rs.sweep(folder_model, PROMPTS, out=address, **GRID), whole)
 
 
-def test_a_cluster_computes_a_run_in_an_object_store(
-    tmp_path: Path, cluster: RunningCluster, folder_model: Model, whole: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("huggingface_hub.utils._cache_assets.HF_ASSETS_CACHE", str(tmp_path / "a"))
-    swept(folder_model, "memory://on-a-cluster/run")
-    monkeypatch.setattr("huggingface_hub.utils._cache_assets.HF_ASSETS_CACHE", str(tmp_path / "b"))
-    check_equal(rs.open_run("memory://on-a-cluster/run"), whole)
+def test_a_cluster_that_wants_a_token_says_so(cluster: RunningCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_AUTH_MODE")
+    with pytest.raises(ClusterError, match="asks for a token; set RAY_AUTH_MODE=token"):
+        check_cluster(f"ray://{cluster.address}")
+    check_cluster(f"ray://{cluster.client_address}")
 
 
 def test_a_driver_that_is_killed_and_started_again_ends_the_run(
