@@ -7,17 +7,8 @@ from from_run import FinishedRun, main, read_table, with_interval
 
 from ripplestats.rendering.latex import escape
 from ripplestats.rendering.numbers import p_value
+from ripplestats.report.wording import covariates_in_words
 from ripplestats.store.atomic import write_text
-
-#: Covariates as tables name them.
-_COVARIATES = {
-    "clean_logprob": "clean log-probability",
-    "clean_entropy": "clean entropy",
-    "context_tokens": "tokens of context",
-    "position": "position in the document",
-    "target_kind": "kind of target",
-    "kind": "kind of prompt",
-}
 
 
 def write(finished: FinishedRun) -> None:
@@ -31,7 +22,7 @@ def write(finished: FinishedRun) -> None:
     terms = terms[~terms["term"].str.contains("[", regex=False)]
     frame = pd.DataFrame(
         {
-            "quantity: covariate": [_named(term) for term in terms["term"]],
+            "quantity: covariate": [covariates_in_words(term) for term in terms["term"]],
             "change": [with_interval(row) for _, row in terms.iterrows()],
             "p": [p_value(one) for one in terms["p_value"]],
             "adjusted": [p_value(one) for one in terms["p_adjusted"]],
@@ -45,13 +36,6 @@ def write(finished: FinishedRun) -> None:
         "clustered by document; any: joint test of a kind's levels (which are in moderators.csv). Adjusted: Holm, within a "
         "quantity.",
     )
-
-
-def _named(term: str) -> str:
-    """Return ``plateau: clean entropy`` of ``plateau: clean_entropy``; what is no covariate of ours stays."""
-    quantity, _, covariate = term.partition(": ")
-    name, space, rest = covariate.partition(" ")
-    return f"{quantity}: {_COVARIATES.get(name, name)}{space}{rest}"
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from ripplestats.rendering.numbers import fixed, p_value, percent, with_interval
 from ripplestats.rendering.provenance import counted, stated
 from ripplestats.report.long_tables import write_long_tables
 from ripplestats.report.precision_table import write_precision
-from ripplestats.report.wording import OUTCOMES, design_effect, mean_blocks, mean_over
+from ripplestats.report.wording import OUTCOMES, covariates_in_words, design_effect, mean_blocks, mean_over
 from ripplestats.store.atomic import write_text
 
 if TYPE_CHECKING:
@@ -76,14 +76,14 @@ def write_moderators(run: "Run", found: "FitResult | str") -> None:
         limits = terms.rename(columns={name: (name, 0) for name in ("estimate", "conf_low", "conf_high")})
         shown = {name: [p_value(one) for one in terms[name]] for name in ("p_value", "p_adjusted")}
         frame = pd.DataFrame(
-            {"term": terms["term"], "change": _with_interval(limits, 0, 1, 3), "p": shown["p_value"],
+            {"term": terms["term"].map(covariates_in_words), "change": _with_interval(limits, 0, 1, 3), "p": shown["p_value"],
              "adjusted": shown["p_adjusted"]}
         )  # fmt: skip
         level, unit = percent(found.conf_level), UNITS[main_metric(run.metrics)]
         notes = (
             f"In brackets {level} t intervals. Plateau in {unit}, slope in {unit} per unit rate, core as a share of "
             "neurons.",
-            *found.notes,
+            *map(covariates_in_words, found.notes),
         )
     table = latex_table(
         frame,

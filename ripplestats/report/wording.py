@@ -1,6 +1,7 @@
 """Names of metrics, arms and blocks, and numbers, as every table, figure and summary has them."""
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -23,6 +24,17 @@ ARM_NAMES = {
     "keep_top": "all but the largest",
 }
 
+#: Covariates of a prompt, as columns have them and in words; ``kind`` only where it is one.
+_COVARIATES = {
+    "clean_logprob": "clean log-probability",
+    "clean_entropy": "clean entropy",
+    "context_tokens": "tokens of context",
+    "position": "position in the document",
+    "target_kind": "kind of target",
+    "kind": "kind of prompt",
+}
+_COVARIATE = re.compile(rf"\b({'|'.join(_COVARIATES)})(?:(\[)|(?= \(any\)|:|$))")
+
 #: What a run must have to decide a claim, by its number.
 _CLAIMS_NEED = {
     "1": "rates of 10 and 90 % of the arm top with the median",
@@ -32,6 +44,11 @@ _CLAIMS_NEED = {
     "5": "the arms top and random",
     "6": "another replacement, zero or mean, beside the median",
 }
+
+
+def covariates_in_words(text: str) -> str:
+    """Return a term of the moderators, or a note on one, with the covariate in words; what is none of ours stays."""
+    return _COVARIATE.sub(lambda found: _COVARIATES[found[1]] + (" [" if found[2] else ""), text)
 
 
 def untested(tested: Iterable[str]) -> list[str]:

@@ -3,7 +3,7 @@
 import pytest
 
 from ripplestats.hypotheses.claims import CLAIMS
-from ripplestats.report.wording import mean_blocks, mean_over, untested
+from ripplestats.report.wording import covariates_in_words, mean_blocks, mean_over, untested
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,17 @@ def test_what_was_not_tested_is_said_with_what_it_needs() -> None:
     (said,) = untested(name for name in CLAIMS if name[0] != "6")
     assert said == "Claim 6 was not tested: it needs another replacement, zero or mean, beside the median."
     assert untested(CLAIMS) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("plateau: clean_logprob", "plateau: clean log-probability"),
+        ("slope: target_kind[number or sign]", "slope: kind of target [number or sign]"),
+        ("core: kind (any)", "core: kind of prompt (any)"),
+        ("kind: against 'nature' [sic] (19 prompts).", "kind of prompt: against 'nature' [sic] (19 prompts)."),
+        ("plateau: a kind of mine", "plateau: a kind of mine"),
+    ],
+)
+def test_covariates_are_named_in_words_where_they_are_ours(text: str, words: str) -> None:
+    assert covariates_in_words(text) == words
