@@ -7,14 +7,11 @@ wrote since is missing to it, and threads that share it trip over each other. He
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 from ripplestats import hub
 from ripplestats.errors import InputError, first_line
-
-if TYPE_CHECKING:
-    from huggingface_hub import BucketFile
 
 _PREFIX = "hf://buckets/"
 #: What the hub means by a status that is not of this one request.
@@ -45,9 +42,8 @@ class HubBucket:
     def invalidate_cache(self) -> None:
         """Nothing is kept."""
 
-    def ls(self, path: str, *, detail: bool = True) -> list[dict[str, Any]]:
+    def ls(self, path: str, *, detail: bool = True) -> list[dict[str, Any]]:  # always in detail
         """Return ``name``, ``type`` and ``size`` of what lies directly in a folder."""
-        assert detail
         with self._refusing():
             # The hub lists all that begins with these letters, "run-2" for "run", too.
             there = [
@@ -59,45 +55,60 @@ class HubBucket:
 
     def cat_file(self, path: str) -> bytes:
         """Return an object's content."""
-        from huggingface_hub.utils import (  # type: ignore[attr-defined]  # they are there, by name
-            build_hf_headers,
-            hf_raise_for_status,
-            http_backoff,
-        )
+        from huggingface_hub.errors import HfHubHTTPError
 
-        url = f"{self._api.endpoint}/buckets/{self.name}/resolve/{quote(path)}"
         with self._refusing():
-            response = http_backoff("GET", url, headers=build_hf_headers())
-            if response.status_code == 404:
-                if self._found(path) is None:
-                    raise FileNotFoundError(path)
+            try:
+                return bytes(self._answer("GET", f"buckets/{self.name}/resolve/{quote(path)}").content)
+            except HfHubHTTPError as error:
+                if hub.final_status(error) != 404:
+                    raise
+            if self._is_there(path):
                 raise OSError(f"{path} is not served yet")  # written since
-            hf_raise_for_status(response)
-            return bytes(response.content)
+            raise FileNotFoundError(path)
 
     def pipe_file(self, path: str, content: bytes, mode: str = "overwrite") -> None:
         """Write an object; with mode ``create`` only if it is not there, which is looked at first: two may both write it."""
         with self._refusing():
             # Asked in either mode: what sends the content has no status in its errors, and waits for minutes, deaf to an
             # interrupt, for a hub that does not answer.
-            if self._found(path) is not None and mode == "create":
+            if self._is_there(path) and mode == "create":
                 raise FileExistsError(path)
             self._api.batch_bucket_files(self.name, add=[(content, path)])
 
     def rm_file(self, path: str) -> None:
         """Remove an object."""
         with self._refusing():
-            if self._found(path) is None:
+            if not self._is_there(path):
                 raise FileNotFoundError(path)
             self._api.batch_bucket_files(self.name, delete=[path])
 
-    def _found(self, path: str) -> "BucketFile | None":
-        return next(iter(self._api.get_bucket_paths_info(self.name, [path])), None)
+    def _is_there(self, path: str) -> bool:
+        answer = self._answer("POST", f"api/buckets/{self.name}/paths-info", json={"paths": [path]})
+        return any(one["path"] == path for one in answer.json())
+
+    def _answer(self, method: Literal["GET", "POST"], path: str, **more: Any) -> Any:
+        """Ask the hub within the time that its client allows for files; in most of the client's own calls there is none."""
+        from huggingface_hub import constants
+        from huggingface_hub.utils import (  # type: ignore[attr-defined]  # they are there, by name
+            build_hf_headers,
+            hf_raise_for_status,
+            http_backoff,
+        )
+
+        url, limit = f"{self._api.endpoint}/{path}", constants.HF_HUB_DOWNLOAD_TIMEOUT
+        answer = http_backoff(method, url, headers=build_hf_headers(), timeout=limit, **more)
+        hf_raise_for_status(answer)
+        return answer
 
     @contextmanager
     def _refusing(self) -> Iterator[None]:
+        from huggingface_hub.errors import EntryNotFoundError
+
         try:
             yield
+        except EntryNotFoundError as error:
+            raise FileNotFoundError(first_line(error)) from error
         except hub.transport_errors() as error:
             status = hub.final_status(error)
             if status is None:

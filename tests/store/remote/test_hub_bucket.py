@@ -2,6 +2,7 @@
 
 import socket
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -41,6 +42,11 @@ def test_a_listing_of_several_pages_holds_the_run_and_not_its_namesakes(hf: str)
     connect(f"{hf}-2").put("a", b"")
     assert objects.sizes() == dict.fromkeys(names, len(names[0]))
     assert connect(hf.rpartition("/")[0]).entries() == {"run": None, "run-2": None}
+
+
+def test_a_folder_that_the_hub_does_not_know_is_empty(hub: Hub, hf: str) -> None:
+    hub.fault = lambda _, path, __: Fault(404, {"X-Error-Code": "EntryNotFound"}) if "/tree/" in path else None
+    assert connect(hf).entries() == {}
 
 
 def test_what_another_machine_writes_and_removes_is_seen_at_once(hub: Hub, hf: str) -> None:
@@ -133,6 +139,17 @@ def test_a_failure_that_passes_is_waited_for_and_told(
         assert objects.sizes()["a"] == 7
     assert not failing
     assert len([line for line in said if "the hub failed" in line]) == len(pauses) == 3
+
+
+def test_a_hub_that_stalls_is_asked_again(
+    hub: Hub, hf: str, pauses: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    objects, stalls = connect(hf), iter([0.4])
+    objects.put("a", b"1")
+    monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.1)
+    hub.fault = lambda *_: time.sleep(next(stalls, 0))
+    assert objects.get("a") == b"1"
+    assert len(pauses) >= 1
 
 
 def test_a_failure_that_does_not_pass_ends_in_one_line(hub: Hub, hf: str, pauses: list[float]) -> None:
