@@ -5,6 +5,7 @@ The hub client retries for some 24 s before it gives up; a person without a netw
 
 import http.client
 import logging
+import re
 import threading
 import urllib.error
 import urllib.request
@@ -16,6 +17,8 @@ from functools import lru_cache
 PROBE_SECONDS = 2.5
 #: Below 500, what a hub answers to a request that it would take a little later: time-out, too early, too many requests.
 _LATER = (408, 425, 429)
+#: How hf_xet, which moves contents for the hub's client, tells of a status.
+_XET_STATUS = re.compile(r"HTTP status \w+ error \((\d{3})\b")
 
 
 @lru_cache(maxsize=8)
@@ -77,9 +80,15 @@ def passing(error: BaseException) -> BaseException | None:
     """Return the failed connection that an error came from, if the same request may succeed later, else None."""
     failed = [cause for cause in causes(error) if isinstance(cause, transport_errors())]
     statuses = [status for status in map(_status, failed) if status is not None]
-    if not failed or any(status < 500 and status not in _LATER for status in statuses):
+    if not failed or any(map(_is_final, statuses)):
         return None
     return failed[-1]
+
+
+def final_status(error: BaseException) -> int | None:
+    """Return the status by which the hub refused a request for good, or None where it may take it later."""
+    status = _status(error)
+    return status if status is not None and _is_final(status) else None
 
 
 def retry_after(error: BaseException) -> float:
@@ -119,6 +128,13 @@ class _Retries(logging.Handler):
             self._failed = text.partition(" thrown while")[0]
 
 
+def _is_final(status: int) -> bool:
+    return status < 500 and status not in _LATER
+
+
 def _status(error: BaseException) -> int | None:
     response = getattr(error, "response", None)
-    return None if response is None else int(response.status_code)
+    if response is not None:
+        return int(response.status_code)
+    told = _XET_STATUS.search(str(error))
+    return None if told is None else int(told[1])

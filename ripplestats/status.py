@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         options = parser.parse_args(argv)
         damaged = _tell(options.run, verify=options.verify)
     except RippleStatsError as error:
-        print(f"ripplestats: {error}", file=sys.stderr)
+        _say(str(error))
         return error.exit_code
     except KeyboardInterrupt:
         print("\nripplestats: interrupted", file=sys.stderr)
@@ -45,6 +45,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     return RunError.exit_code if damaged else 0
 
 
+def _say(text: str) -> None:
+    print(f"ripplestats: {text}", file=sys.stderr, flush=True)
+
+
 def _tell(place: str, *, verify: bool) -> list[str]:
     """Print where a run is, and return what is damaged."""
     from ripplestats.store.progress import find_damage, run_progress
@@ -53,7 +57,7 @@ def _tell(place: str, *, verify: bool) -> list[str]:
     if is_address(place):
         from ripplestats.store.remote.working_copy import progress_of
 
-        with progress_of(place) as (run, holder, find):
+        with progress_of(place, _say) as (run, holder, find):
             return _print(
                 replace(run_progress(run, held=bool(holder)), path=place), holder, find(verify), verify=verify
             )

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from tests.bucket_server import Answer, Buckets
 from tests.hub_uploads import Uploads
 
 #: A fault that closes the connection without an answer.
@@ -59,6 +60,7 @@ class Hub:
     url: str = ""
     #: Takes what is pushed; without it nothing can be.
     uploads: Uploads | None = None
+    buckets: Buckets | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def note(self, method: str, path: str, status: int) -> Request:
@@ -84,6 +86,8 @@ class Hub:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    #: Else each answer on a kept connection waits for 40 ms.
+    disable_nagle_algorithm = True
     hub: Hub
     cut_after: int | None = None
 
@@ -125,6 +129,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(200, b"hub")
         elif (pushed := self._pushed(path, body)) is not None:
             self._send(pushed[0], json.dumps(pushed[1]).encode(), {"Content-Type": "application/json"})
+        elif (found := self._in_a_bucket(path, body)) is not None:
+            self._send(*found)
         elif path.startswith(("api/models/", "api/datasets/")):
             _, kind, rest = path.split("/", 2)
             self._api(kind, rest, parse_qs(parts.query), body)
@@ -136,6 +142,11 @@ class _Handler(BaseHTTPRequestHandler):
         if self.hub.uploads is None:
             return None
         return self.hub.uploads.answer(self.hub.url, self.command, path, self.headers, body)
+
+    def _in_a_bucket(self, path: str, body: bytes) -> Answer | None:
+        if self.hub.buckets is None:
+            return None
+        return self.hub.buckets.answer(self.command, self.path, path, self.headers, body)
 
     def _api(self, kind: str, rest: str, query: Mapping[str, list[str]], body: bytes) -> None:
         found = self.hub.repository(kind, rest)

@@ -2,8 +2,8 @@
 
 An object store has no locks. The holder of a lease writes it anew every so often; whoever else wants it watches it for
 longer than that. A lease that changes meanwhile is held; one that does not is of a process that is gone. No clock of
-another machine is asked. Should two take a stale lease in the same instant, one sees the other's when it looks again,
-and stops; and if both were to write a shard, its checksums tell.
+another machine is asked. Should two take a stale lease in the same instant, or a free one where the store cannot refuse
+the second, one sees the other's when it looks again, and stops; and if both were to write a shard, its checksums tell.
 """
 
 import json
@@ -21,8 +21,8 @@ from ripplestats.errors import StorageError
 from ripplestats.store.remote.objects import Objects
 
 LEASE = "lease.json"
-#: Seconds between two renewals; how long a lease is watched before it counts as stale; and how long after taking a
-#: stale one it is looked at again.
+#: Seconds between two renewals; how long a lease is watched before it counts as stale; and how long after taking one
+#: that two may have taken it is looked at again.
 RENEWED_EVERY, WATCHED_FOR, SETTLED_AFTER = 20.0, 70.0, 2.0
 
 
@@ -115,17 +115,21 @@ def _take(lease: Lease) -> None:
         # Looked at first: not every store minds that an object is only to be created.
         there = objects.get(LEASE)
         if there is None:
-            if objects.create(LEASE, mine):
+            if not objects.create(LEASE, mine):
+                continue
+            if objects.exclusive:
                 return
         elif _parsed(there).get("owner") == lease.owner:
             objects.put(LEASE, mine)
             return
         elif _is_stale(objects, there):
             objects.put(LEASE, mine)
-            time.sleep(SETTLED_AFTER)
-            if objects.get(LEASE) != mine:
-                raise _in_use(objects)
-            return
+        else:
+            continue
+        time.sleep(SETTLED_AFTER)
+        if objects.get(LEASE) != mine:
+            raise _in_use(objects)
+        return
 
 
 def _is_stale(objects: Objects, there: bytes) -> bool:

@@ -12,15 +12,14 @@ from pathlib import PurePosixPath
 from typing import Any, TypeVar
 
 from ripplestats.errors import InputError, StorageError, first_line
-from ripplestats.hub import transport_errors
+from ripplestats.hub import reachable, transport_errors
+from ripplestats.store.remote.hub_bucket import open_bucket
 
 #: How often a request is tried, and the first pause after a failure, seconds; each is twice the last.
 TRIES = 5
 FIRST_PAUSE = 1.0
 #: What an address may begin with. Others that fsspec knows cannot be written, chain one to another, or are untried.
 SCHEMES = ("s3", "gs", "hf", "memory")
-#: Repositories of the hub, where each object that is written would be a commit.
-_COMMITS = ("hf://datasets/", "hf://models/", "hf://spaces/")
 #: Errors of the stores' clients that are no OSError, by the module that has them, if it is imported.
 _ERRORS = {
     "botocore.exceptions": "BotoCoreError", "aiohttp": "ClientError", "gcsfs.retry": "HttpError",
@@ -35,11 +34,11 @@ Say = Callable[[str], None]
 
 
 def connect(address: str, say: Say = lambda _: None) -> "Objects":
-    """Return the objects under an address; nothing is asked of the store yet.
+    """Return the objects under an address; nothing is asked of the store yet, but whether a hub is there at all.
 
     Raises:
         InputError: the address is not allowed, or the package for it is not installed.
-        StorageError: its client cannot begin, for want of credentials, say.
+        StorageError: its client cannot begin, for want of credentials, say; or the hub cannot be reached.
     """
     scheme = address.partition("://")[0]
     if scheme not in SCHEMES or "::" in address:
@@ -49,11 +48,11 @@ def connect(address: str, say: Say = lambda _: None) -> "Objects":
         raise InputError(
             "--out: an address holds no user, key or query; credentials go into the environment of the client"
         )
-    if address.startswith(_COMMITS):
-        raise InputError(
-            f"--out {address}: there each file would be a commit; use a bucket (hf://buckets/OWNER/NAME/…), "
-            "or a folder and --push-to-hub"
-        )
+    if scheme == "hf":
+        bucket, path = open_bucket(address)
+        if not reachable():
+            raise StorageError(f"{address} cannot be opened: the hub cannot be reached")
+        return Objects(address.rstrip("/"), bucket, path, say, exclusive=False)
     import fsspec
 
     try:
@@ -69,6 +68,8 @@ def connect(address: str, say: Say = lambda _: None) -> "Objects":
 class Objects:
     """What lies under an address, by names such as ``shards/part-000000.json``.
 
+    ``exclusive`` tells whether of two that create an object at once only one does.
+
     Every method raises StorageError, in one line, where the store refuses or goes on failing.
     """
 
@@ -76,6 +77,7 @@ class Objects:
     filesystem: Any
     root: str
     say: Say
+    exclusive: bool = True
     _given_up: bool = field(default=False, repr=False)
 
     def sizes(self, folder: str = "") -> dict[str, int]:
@@ -138,7 +140,7 @@ class Objects:
         self._patiently("written", removed)
 
     def _path(self, name: str) -> str:
-        return f"{self.root}/{name}".rstrip("/")
+        return f"{self.root}/{name}".strip("/")
 
     def _patiently(self, what: str, work: Callable[[], Found]) -> Found:
         """Do ``work``, again after each failure that may pass; once given up, later ones are not waited for."""

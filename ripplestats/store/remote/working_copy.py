@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from ripplestats.errors import RippleStatsError, StorageError
+from ripplestats.hub import retries_told
 from ripplestats.store.atomic import write_text
 from ripplestats.store.lock import is_locked, locked
 from ripplestats.store.log import LOG
@@ -66,6 +67,7 @@ def working_copy(address: str, say: Say = lambda _: None) -> Iterator[Mirror]:
     mirror = Mirror(objects, folder / _COPY)
     with (
         _named_by_address(mirror),
+        retries_told(say),
         locked(folder),
         leased(objects, _owner(folder), lambda: mirror.send(LOG)) as lease,
     ):
@@ -92,7 +94,7 @@ def open_remote(address: str, say: Say = lambda _: None) -> RemoteRun:
     objects = connect(address, say)
     folder = _folder(objects.address)
     mirror = Mirror(objects, folder / _COPY)
-    with _named_by_address(mirror):
+    with _named_by_address(mirror), retries_told(say):
         if not is_locked(folder):  # else a process works in it, and it is as new as can be
             with locked(folder):
                 mirror.fetch()
@@ -101,16 +103,16 @@ def open_remote(address: str, say: Say = lambda _: None) -> RemoteRun:
 
 
 @contextmanager
-def progress_of(address: str) -> Iterator[tuple[Run, str, Callable[[bool], list[str]]]]:
+def progress_of(address: str, say: Say = lambda _: None) -> Iterator[tuple[Run, str, Callable[[bool], list[str]]]]:
     """Give what tells how far a run in an object store is, without its tables.
 
     Yields:
         A run without tables; who works on it, empty where nobody does; and what finds its damaged objects.
     """
-    objects = connect(address)
+    objects = connect(address, say)
     with TemporaryDirectory(prefix="ripplestats-") as folder:
         mirror = Mirror(objects, Path(folder) / _COPY)
-        with _named_by_address(mirror):
+        with _named_by_address(mirror), retries_told(say):
             mirror.fetch(tables=False)
             read_manifest(mirror.path)
             yield Run(mirror.path), holder(objects), lambda verify: list(mirror.damaged(verify=verify))

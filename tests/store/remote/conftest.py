@@ -1,25 +1,41 @@
-"""Object stores on the loopback interface: servers of the S3 and the Google Cloud Storage protocol, and fsspec's own memory."""
+"""Object stores on the loopback interface: servers of the S3 and the Google Cloud Storage protocol, buckets of a hub's
+stand-in, and fsspec's own memory.
+"""
 
 import socket
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import fsspec
 import pytest
+from huggingface_hub import constants
+from huggingface_hub.utils._xet import XetSessionHolder
 
+from ripplestats import hub as hub_module
+from ripplestats.store import lock
 from ripplestats.store.remote import lease, objects
+from tests.bucket_server import Buckets
+from tests.hub_server import Hub, serving
 
 #: What must never be found in anything that a run writes.
 SECRET = "a-secret-that-nobody-may-read"
+#: A token that may not write.
+READER = "hf_may_read"
 BUCKET = "bucket"
 
 
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[str]:
-    """An S3 server, by its address."""
+    """An S3 server with a bucket, by its address."""
     server = pytest.importorskip("moto.server").ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
-    yield "http://{}:{}".format(*server.get_host_and_port())
+    address = "http://{}:{}".format(*server.get_host_and_port())
+    urllib.request.urlopen(urllib.request.Request(f"{address}/{BUCKET}", method="PUT")).close()
+    # Clients are kept by address, and with them the server and the credentials, or the want of them, of their first use.
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
+    yield address
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
     server.stop()
 
 
@@ -36,6 +52,21 @@ def gs_server() -> Iterator[str]:
     server.stop()
 
 
+@pytest.fixture(scope="session")
+def hub_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    """A hub with a bucket, whose content store is a folder."""
+    folder = tmp_path_factory.mktemp("hub")
+    with (
+        serving(Hub(buckets=Buckets(folder / "contents", SECRET, READER, {f"me/{BUCKET}": {}}))) as hub,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        hub_module._answers.cache_clear()  # a port may be given out twice
+        # The client keeps one session with content stores, and with it the folder of its cache.
+        patch.setenv("HF_XET_CACHE", str(folder / "cache"))
+        patch.setattr("huggingface_hub.utils._xet._GLOBAL_XET_HOLDER", XetSessionHolder())
+        yield hub
+
+
 @pytest.fixture
 def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
     """An address in an S3 bucket, where nothing is yet."""
@@ -44,11 +75,6 @@ def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureR
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
     monkeypatch.delenv("AWS_CA_BUNDLE", raising=False)
-    # Clients are kept by address, and with them the credentials, or the want of them, of their first use.
-    fsspec.get_filesystem_class("s3").clear_instance_cache()
-    filesystem = fsspec.filesystem("s3", skip_instance_cache=True)
-    if not filesystem.exists(BUCKET):
-        filesystem.mkdir(BUCKET)
     return f"s3://{BUCKET}/{request.node.name.partition('[')[0]}/run"
 
 
@@ -63,15 +89,39 @@ def gs(gs_server: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureR
 
 
 @pytest.fixture
+def hub(hub_server: Hub, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """The hub with an empty bucket, and a token that may write."""
+    assert hub_server.buckets is not None
+    hub_server.buckets.buckets[f"me/{BUCKET}"].clear()
+    monkeypatch.setattr(constants, "ENDPOINT", hub_server.url)
+    monkeypatch.setenv("HF_TOKEN", SECRET)
+    yield hub_server
+    hub_server.fault = lambda *_: None
+
+
+@pytest.fixture
+def hf(hub: Hub, request: pytest.FixtureRequest) -> str:
+    """An address in a bucket of the hub, where nothing is yet."""
+    return f"hf://buckets/me/{BUCKET}/{request.node.name.partition('[')[0]}/run"
+
+
+@pytest.fixture
 def memory() -> Iterator[str]:
     """An address in the memory of this process, where nothing is yet."""
     yield "memory://bucket/run"
     fsspec.filesystem("memory").store.clear()
 
 
-@pytest.fixture(params=["s3", "gs", "memory"])
+@pytest.fixture(params=["s3", "gs", "hf", "memory"])
 def address(request: pytest.FixtureRequest) -> str:
     """An address in each kind of store."""
+    found: str = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture(params=["s3", "hf"])
+def served(request: pytest.FixtureRequest) -> str:
+    """An address in a store that is asked for over a network, with credentials."""
     found: str = request.getfixturevalue(request.param)
     return found
 
@@ -91,7 +141,14 @@ def on_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str
 @pytest.fixture(autouse=True)
 def in_haste(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait for tenths of a second where a run waits for minutes."""
+    monkeypatch.setattr(lock, "_PATIENCE", 0.05)
     monkeypatch.setattr(objects, "FIRST_PAUSE", 0.01)
     monkeypatch.setattr(lease, "RENEWED_EVERY", 0.1)
     monkeypatch.setattr(lease, "WATCHED_FOR", 1.5)
     monkeypatch.setattr(lease, "SETTLED_AFTER", 0.05)
+
+
+@pytest.fixture
+def nobody_renews(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Watch a lease for a moment only, where none is renewed by anybody."""
+    monkeypatch.setattr(lease, "WATCHED_FOR", 0.1)

@@ -1,7 +1,9 @@
 """A lease: held by one, given back, taken over from the dead, and lost aloud."""
 
 import json
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -29,6 +31,35 @@ def test_a_second_holder_is_refused_while_the_first_renews(objects: Objects) -> 
         pass
 
 
+@pytest.mark.parametrize("store", ["s3", "hf"])
+def test_of_two_that_find_it_free_at_once_one_holds_it(
+    store: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, create = request.getfixturevalue(store), Objects.create
+    found_free, decided = threading.Barrier(2), threading.Barrier(2)
+    tried: list[Objects] = []
+
+    def at_once(objects: Objects, name: str, content: bytes) -> bool:
+        if objects not in tried:
+            tried.append(objects)
+            found_free.wait(10)
+        return create(objects, name, content)
+
+    def hold(owner: str) -> bool:
+        try:
+            with leased(connect(address), owner, nothing):
+                decided.wait(10)
+                return True
+        except StorageError:
+            decided.wait(10)
+            return False
+
+    monkeypatch.setattr(Objects, "create", at_once)
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(hold, ["first", "second"])) == [False, True]
+
+
+@pytest.mark.usefixtures("nobody_renews")
 def test_the_lease_of_a_dead_process_is_taken_over_at_once_by_its_own_folder_and_later_by_others(memory: str) -> None:
     said: list[str] = []
     objects = connect(memory, said.append)
@@ -40,6 +71,7 @@ def test_the_lease_of_a_dead_process_is_taken_over_at_once_by_its_own_folder_and
         assert said[-1] == "the lease of process 7 on there (renewed then) is stale, and taken over"
 
 
+@pytest.mark.usefixtures("nobody_renews")
 @pytest.mark.parametrize("content", [b"", b"no JSON", b"[1]", b'{"owner": 3, "host": "\\u001b[31m"}'])
 def test_a_lease_of_any_content_is_one_of_nobody_known(memory: str, content: bytes) -> None:
     objects = connect(memory)

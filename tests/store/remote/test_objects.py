@@ -21,7 +21,7 @@ def test_what_is_put_is_listed_read_and_removed(address: str) -> None:
     assert set(objects.entries()) == {"shards"}
 
 
-@pytest.mark.parametrize("store", ["s3", "memory"])  # the emulator of the third does not know conditions
+@pytest.mark.parametrize("store", ["s3", "hf", "memory"])  # the emulator of the third does not know conditions
 def test_an_object_is_created_once(store: str, request: pytest.FixtureRequest) -> None:
     objects = connect(request.getfixturevalue(store))
     assert objects.create("lease.json", b"first")
@@ -70,6 +70,8 @@ def test_what_cannot_pass_is_not_tried_again(s3: str) -> None:
         ("s3://key:secret@bucket/run", "^--out: an address holds no user, key or query; credentials go into"),
         ("s3://bucket/run?key=secret", "^--out: an address holds no user, key or query; credentials go into"),
         ("hf://datasets/owner/name", "each file would be a commit"),
+        ("hf://owner/model/run", "only a bucket can be written"),
+        ("hf://buckets/owner", "only a bucket can be written"),
     ],
 )
 def test_other_addresses_are_refused_and_no_secret_repeated(address: str, why: str) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pandas as pd
 import pytest
 
@@ -12,6 +13,7 @@ from ripplestats import pipeline, status
 from ripplestats import run as command_line
 from ripplestats.errors import InputError, RunError, StorageError
 from ripplestats.run import main
+from ripplestats.store.remote.hub_bucket import HubBucket
 from ripplestats.store.remote.lease import LEASE
 from ripplestats.store.remote.objects import connect
 from ripplestats.store.remote.working_copy import working_copy
@@ -60,23 +62,24 @@ def test_a_run_in_a_store_has_the_rows_of_one_in_a_folder_and_opens_anywhere(
     assert f"{address}: complete" in told(address, capsys, "--verify")
 
 
+@pytest.mark.usefixtures("nobody_renews")
 def test_an_interrupted_run_goes_on_from_the_store_on_another_machine(
-    s3: str, on_machine: GoOn, expected: pd.DataFrame, computed: list[int], capsys: pytest.CaptureFixture[str]
+    served: str, on_machine: GoOn, expected: pd.DataFrame, computed: list[int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with a_mistake_from(8):
-        swept(s3)
+        swept(served)
     computed.clear()
-    assert "8 of 20 (40 %)" in told(s3, capsys)
+    assert "8 of 20 (40 %)" in told(served, capsys)
     # A kill gives no lease back.
-    connect(s3).put(LEASE, b'{"owner": "dead", "process": 7, "host": "there", "time": "then"}')
-    assert "process 7 on there (renewed then)" in told(s3, capsys)
+    connect(served).put(LEASE, b'{"owner": "dead", "process": 7, "host": "there", "time": "then"}')
+    assert "process 7 on there (renewed then)" in told(served, capsys)
     on_machine("b")
     said: list[str] = []
-    run = swept(s3, say=said.append)
+    run = swept(served, say=said.append)
     assert "the lease of process 7 on there (renewed then) is stale, and taken over" in said
     assert computed == [8, 16]
     pd.testing.assert_frame_equal(run.effects(), expected)
-    kinds = [event["event"] for event in rs.open_run(s3).events()]
+    kinds = [event["event"] for event in rs.open_run(served).events()]
     assert kinds.count("start") == kinds.count("resume") == kinds.count("interrupted") == 1
 
 
@@ -135,12 +138,39 @@ def test_who_lost_the_run_writes_nothing_more(memory: str, on_machine: GoOn) -> 
     assert set(connect(memory).entries()) == {LEASE}
 
 
+def failing_after_one(store: str) -> tuple[type, str, Callable[..., Any]]:
+    """A class of a store's client, the method by which it writes, and one that writes the effects of one shard only."""
+    sent = 0
+
+    def check(path: str) -> None:
+        nonlocal sent
+        sent += "/effects/" in path
+        if sent > 1:
+            raise ConnectionError("the network is gone")
+
+    if store == "hf":
+        written = HubBucket.pipe_file
+
+        def failing(self: Any, path: str, *more: Any, **options: Any) -> None:
+            check(path)
+            written(self, path, *more, **options)
+
+        return HubBucket, "pipe_file", failing
+    s3 = fsspec.get_filesystem_class("s3")
+    whole = s3._pipe_file
+
+    async def failing_s3(self: Any, path: str, *more: Any, **options: Any) -> Any:
+        check(path)
+        return await whole(self, path, *more, **options)
+
+    s3.clear_instance_cache()  # an instance keeps the method that it began with
+    return s3, "_pipe_file", failing_s3
+
+
 def test_a_store_that_fails_midway_ends_the_run_in_one_line_and_it_goes_on(
-    s3: str, on_machine: GoOn, tmp_path: Path, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch,
+    served: str, on_machine: GoOn, tmp_path: Path, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    import s3fs
-
     monkeypatch.setattr(command_line, "_finish", lambda *_: None)
     texts = tmp_path / "texts.txt"
     texts.write_text("\n\n".join(tiny_text(80, 30)))
@@ -149,30 +179,21 @@ def test_a_store_that_fails_midway_ends_the_run_in_one_line_and_it_goes_on(
         "--rates", "5,10,40,90", "--layers", "1", "--device", "cpu", "--engine", "hooks", "--out",
     ]  # fmt: skip
     assert main([*command, str(tmp_path / "local")]) == 0
-    whole, sent = s3fs.S3FileSystem._pipe_file, 0
-
-    async def failing(self: Any, path: str, *more: Any, **options: Any) -> Any:
-        nonlocal sent
-        sent += "/effects/" in path
-        if sent > 1:
-            raise ConnectionError("the network is gone")
-        return await whole(self, path, *more, **options)
-
-    s3fs.S3FileSystem.clear_instance_cache()  # an instance keeps the method that it began with
+    client, method, failing = failing_after_one(served.partition(":")[0])
     with monkeypatch.context() as patch:
-        patch.setattr(s3fs.S3FileSystem, "_pipe_file", failing)
+        patch.setattr(client, method, failing)
         capsys.readouterr()
-        assert main([*command, s3]) == 3
+        assert main([*command, served]) == 3
         printed = capsys.readouterr().err
-    s3fs.S3FileSystem.clear_instance_cache()
+    getattr(client, "clear_instance_cache", lambda: None)()
     assert "Traceback" not in printed
     last = printed.splitlines()[-1]
-    assert last.startswith(f"ripplestats: {s3} cannot be ")
+    assert last.startswith(f"ripplestats: {served} cannot be ")
     assert "the network is gone" in last
     on_machine("b")
-    assert len(rs.open_run(s3).parts()) == 1
-    assert main([*command, s3]) == 0
-    run = rs.open_run(s3)
+    assert len(rs.open_run(served).parts()) == 1
+    assert main([*command, served]) == 0
+    run = rs.open_run(served)
     pd.testing.assert_frame_equal(run.effects(), Run(tmp_path / "local").effects())
     written = [file for file in tmp_path.rglob("*") if file.is_file()]
     assert run.path / "manifest.json" in written
@@ -180,21 +201,22 @@ def test_a_store_that_fails_midway_ends_the_run_in_one_line_and_it_goes_on(
 
 
 def test_an_analysis_sends_its_results(
-    s3: str, on_machine: GoOn, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    served: str, on_machine: GoOn, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for slow in ("write_figures", "write_specification_curve", "write_page"):
         monkeypatch.setattr(pipeline, slow, lambda *_: None)
-    swept(s3)
+    monkeypatch.setattr(pipeline, "_moderators", lambda *_: "not asked for")
+    swept(served)
     on_machine("b")
-    assert main(["--fit-only", "--out", s3, "--bootstrap", "100"]) == 0
+    assert main(["--fit-only", "--out", served, "--bootstrap", "100"]) == 0
     assert "Plateau" in capsys.readouterr().out
-    objects = connect(s3)
+    objects = connect(served)
     assert {"estimates.csv", "claims.csv", "specifications.csv", "summary.txt", "prompts.parquet"} <= set(
         objects.sizes()
     )
     assert objects.sizes("tables")
     on_machine("c")
-    run = rs.open_run(s3)
+    run = rs.open_run(served)
     assert len(run.estimates())
     assert run.manifest["analysis"]["n_boot"] == 100
     assert LEASE not in objects.entries()
