@@ -27,6 +27,8 @@ from ripplestats.prompts.sampling import SHUFFLE_BUFFER
 from tests.hub_server import HANG_UP, SHA, Hub, serving
 from tests.tiny import tiny_text
 
+pytestmark = pytest.mark.long
+
 CHECKOUT = Path(__file__).parents[1]
 SMALL = ["--prompts", "12", "--context", "6", "--rates", "10,20,40,60,90", "--bootstrap", "100"]
 #: That the hub cannot be reached must be known by then, from the start of the process, on a machine that others use as
@@ -39,8 +41,6 @@ WITH_BYTES_ON_THEIR_WAY = """
 import pathlib, runpy, sys, time
 from ripplestats import pipeline
 from ripplestats.prompts import sampling
-
-pytestmark = pytest.mark.long
 
 go, late, draw = pathlib.Path(sys.argv.pop(1)), time.monotonic() + 10, sampling.windows
 
