@@ -6,6 +6,7 @@ this, the pages of the documentation, and the paper. The tolerances are those th
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -70,9 +71,10 @@ class Comparison:
         return f"{value:.2f}" if self.measure in (ERRORS, RANKS) else scientific(value)
 
 
+@cache
 def parity() -> tuple[Comparison, ...]:
-    """Compute every comparison."""
-    return tuple(_measured(*line) for line in _LINES)
+    """Compute every comparison, in the order of ``COMPARISONS``; once in a process."""
+    return tuple(_measured(*line) for line in COMPARISONS)
 
 
 def _measured(
@@ -241,7 +243,7 @@ def _stepped_down() -> Pairs:
         yield step_down(theirs["statistic"].to_numpy(), replicates).p_adjusted, theirs[name]
 
 
-_LINES: tuple[tuple[str, str, str, str, str, float, Callable[[], Pairs]], ...] = (
+COMPARISONS: tuple[tuple[str, str, str, str, str, float, Callable[[], Pairs]], ...] = (
     ("segmented", "segmented", "segmented", "residual sum of squares", WORSE, 1e-9, _sums_of_squares),
     ("segmented", "segmented", "segmented", "breaks and lines at the same minimum", RELATIVE, 1e-6, _break_parameters),
     ("davies_test", "segmented", "davies.test", "statistics", RELATIVE, 1e-7, lambda: _davies("statistic")),

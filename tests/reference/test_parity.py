@@ -7,13 +7,16 @@ import pytest
 
 from tests.reference import parity as table_of_agreement
 from tests.reference.ours import FOLDER
-from tests.reference.parity import PACKAGES, R_VERSION, RANKS, RELATIVE, WORSE, Comparison, parity
-
-LINES = parity()
+from tests.reference.parity import COMPARISONS, PACKAGES, R_VERSION, RANKS, RELATIVE, WORSE, Comparison, parity
 
 
-@pytest.mark.parametrize("line", LINES, ids=lambda line: f"{line.ours}-{line.function}-{line.compared}")
-def test_a_difference_is_within_its_tolerance(line: Comparison) -> None:
+@pytest.mark.parametrize(
+    "place",
+    range(len(COMPARISONS)),
+    ids=["-".join((ours, function, what)) for ours, _, function, what, *_ in COMPARISONS],
+)
+def test_a_difference_is_within_its_tolerance(place: int) -> None:
+    line = parity()[place]
     assert line.numbers > 0
     assert 0 <= line.difference <= line.tolerance
 
@@ -22,7 +25,7 @@ def test_every_reference_is_in_the_table() -> None:
     scripts = {path.stem for path in FOLDER.glob("*.R")}
     read = (FOLDER / "parity.py").read_text(encoding="utf-8")
     assert [script for script in scripts if not re.search(rf'table\("{script}\w*"\)', read)] == []
-    assert {line.package for line in LINES} == set(PACKAGES)
+    assert {line.package for line in parity()} == set(PACKAGES)
 
 
 def test_the_versions_are_those_of_the_folder_s_description() -> None:
