@@ -1,13 +1,11 @@
-"""Workers that misbehave, and a command line whose workers take their time; they run in processes of Ray."""
+"""Workers that misbehave or take their time; they run in processes of Ray."""
 
 import os
 import signal
-import sys
 import threading
 import time
 from pathlib import Path
 
-from ripplestats import run
 from ripplestats.errors import NonFiniteError
 from ripplestats.execution.cluster import crew
 from ripplestats.execution.cluster.worker import Computed, ShardWorker
@@ -69,7 +67,6 @@ class Poisoned(ShardWorker):
         return super().compute(shard, prompts, rows)
 
 
-if __name__ == "__main__":
+def slow_workers() -> None:
+    """Let the command line of this process use workers that take their time."""
     crew.ShardWorker = Slow  # type: ignore[misc]
-    run._finish = lambda *_: None  # type: ignore[assignment]
-    sys.exit(run.main(sys.argv[1:]))

@@ -1,9 +1,9 @@
 """Runs on a real cluster equal those on one machine, whoever dies."""
 
-import subprocess
-import sys
+import signal
 import time
 from collections.abc import Callable
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,9 @@ from ripplestats.execution.ledger import Ledger
 from ripplestats.model.load import Model
 from ripplestats.store.run_directory import Run
 from tests.conftest import tiny_prompts
-from tests.execution.cluster.conftest import ROOT, RunningCluster
-from tests.execution.cluster.faulty import UNLUCKY, Dying, Poisoned, Together
+from tests.execution.cluster.conftest import RunningCluster
+from tests.execution.cluster.faulty import UNLUCKY, Dying, Poisoned, Together, slow_workers
+from tests.faults.child import finish, start
 from tests.tiny import tiny_text
 
 #: Ray leaves the log files of what it starts to the garbage collector.
@@ -118,21 +119,20 @@ def test_a_driver_that_is_killed_and_started_again_ends_the_run(
         "--layers", "1", "--engine", "hooks", "--device", "cpu", "--workers", "1",
     ]  # fmt: skip
 
-    def start(address: str, out: Path) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "tests.execution.cluster.faulty", *flags, "--out", str(out)]
-        return subprocess.Popen([*command, "--cluster", f"ray://{address}"], cwd=ROOT, stderr=subprocess.PIPE)
+    def started(address: str, out: Path) -> ForkServerProcess:
+        command = [*flags, "--out", str(out), "--cluster", f"ray://{address}"]
+        return start(command, printed, sweep_only=True, prepare=slow_workers)
 
-    run = Run(tmp_path / "run")
-    with start(cluster.address, run.path) as driver:
-        while len(events(run, "shard")) < 3 and driver.poll() is None:
-            time.sleep(0.01)
-        driver.kill()
+    run, printed = Run(tmp_path / "run"), tmp_path / "printed.txt"
+    driver = started(cluster.address, run.path)
+    while len(events(run, "shard")) < 3 and driver.is_alive():
+        time.sleep(0.01)
+    driver.kill()
+    assert finish(driver) == -signal.SIGKILL, printed.read_text()
     done = [record.name for record in run.records()]
     assert 3 <= len(done) < 8
-    with start(cluster.client_address, run.path) as driver:
-        _, printed = driver.communicate(timeout=300)
-    assert driver.returncode == 0, printed.decode()
-    assert "Traceback" not in printed.decode()
+    assert finish(started(cluster.client_address, run.path), 300) == 0, printed.read_text()
+    assert "Traceback" not in printed.read_text()
     assert not set(done) & {event["name"] for event in list(run.events())[len(done) + 3 :] if event["event"] == "shard"}
 
     prompts = rs.load_prompts(str(texts), n=64, context=6, tokenizer=folder_model.tokenizer, seed=0)
