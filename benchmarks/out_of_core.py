@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measuring import machine, report, timed_once
+from ripplestats.fits.blas import one_blas_thread
 
 RESULTS = Path(__file__).parent / "results" / "out_of_core.json"
 ROUNDS = 2
@@ -47,6 +48,7 @@ def statistics(folder: Path) -> None:
     run_statistics(open_run(folder), products=["delta_logprob"])
 
 
+@one_blas_thread
 def fits(folder: Path) -> None:
     """Reduce the effects, and fit the main cell."""
     import numpy as np

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from ripplestats.config import METRICS, is_address, local_path
 from ripplestats.errors import InputError
@@ -18,6 +17,7 @@ from ripplestats.execution.cluster.connection import check_cluster
 from ripplestats.execution.cluster.room import ClusterRequest
 from ripplestats.execution.cluster.sweep import run_shards_on_cluster
 from ripplestats.execution.local import run_shards
+from ripplestats.fits.blas import one_blas_thread
 from ripplestats.fits.bootstrap import resample_documents
 from ripplestats.fits.curve_layout import Cell
 from ripplestats.fits.curves import DocumentCurves
@@ -169,10 +169,10 @@ def _place(out: str | Path, say: Callable[[str], None]) -> "Iterator[tuple[Path,
         yield mirror.path, mirror
 
 
+@one_blas_thread
 def analyse(run: Run, *, n_boot: int = 2000, seed: int = 0) -> str:
     """Write estimates, claims, tables, figures, summary.txt and report.html of a run, from its files; return the summary."""
-    # Many small products: threads would wait for each other, and take a third more of the processors.
-    with run.keeping_results() as held, threadpool_limits(1, "blas"):
+    with run.keeping_results() as held:
         return _analysed(held, n_boot, seed)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from ripplestats.fits.blas import one_blas_thread
 from ripplestats.fits.bootstrap import Resamples, resample_documents
 from ripplestats.fits.contrasts import contrast
 from ripplestats.fits.core import core_terms
@@ -94,6 +95,7 @@ def recorded_in(effects: pd.DataFrame, metrics: Sequence[str] = METRICS) -> list
     return [metric for metric in metrics if metric in effects and effects[metric].notna().any()]
 
 
+@one_blas_thread
 def estimate_run(
     run: "Run",
     *,

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from ripplestats.errors import RunError
+from ripplestats.fits.blas import one_blas_thread
 from ripplestats.fits.curve_layout import Cell, CurveLayout
 from ripplestats.fits.curves import DocumentCurves, Floats
 from ripplestats.fits.part_rows import Integers, Part, RowKeys, read_index, read_keys, read_outcomes
@@ -46,6 +47,7 @@ class RunStatistics:
     products: dict[Cell, CrossProducts]
 
 
+@one_blas_thread
 def run_statistics(
     run: "Run",
     metrics: Iterable[str] = METRICS,

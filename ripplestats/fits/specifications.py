@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ripplestats.errors import InputError
+from ripplestats.fits.blas import one_blas_thread
 from ripplestats.fits.bootstrap import (
     MINIMUM_DOCUMENTS,
     Resamples,
@@ -46,6 +47,7 @@ _MOST_UNDEFINED = 0.05
 _FIGURES = ("estimate", "conf_low", "conf_high", "undefined_resamples", "note")
 
 
+@one_blas_thread
 def specification_curve(
     run_or_frame: "Run | pd.DataFrame",
     *,

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ripplestats.errors import InputError
+from ripplestats.fits.blas import one_blas_thread
 from ripplestats.fits.bootstrap import check_bootstrap, resample_documents
 from ripplestats.fits.curve_layout import ALL_LAYERS, Cell
 from ripplestats.fits.curves import DocumentCurves, Floats
@@ -34,6 +35,7 @@ _TESTS: tuple[Callable[[RunCurves], Iterator[Evidence]], ...] = (
 )
 
 
+@one_blas_thread
 def claims(
     run_or_frame: "Run | pd.DataFrame | Mapping[Cell, DocumentCurves]",
     *,
