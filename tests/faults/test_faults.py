@@ -83,31 +83,46 @@ def test_a_disk_that_is_full_at_any_file_keeps_what_is_whole(
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 160 kB."""
+def disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A file system in memory, mounted with the options that are the parameter."""
     place = tmp_path / "disk"
     place.mkdir()
     mount = shutil.which("mount")
     made = mount and subprocess.run(
-        [mount, "-t", "tmpfs", "-o", "size=160k", "tmpfs", str(place)], capture_output=True, check=False
+        [mount, "-t", "tmpfs", "-o", request.param, "tmpfs", str(place)], capture_output=True, check=False
     )
     if not made or made.returncode:
-        pytest.skip("this user may not mount a small file system")
+        pytest.skip("this user may not mount a file system")
     yield place
     subprocess.run(["umount", str(place)], check=True)
 
 
 @pytest.mark.usefixtures("sweep_only")
+@pytest.mark.parametrize("disk", ["size=160k"], indirect=True)
 def test_a_disk_that_is_really_full_keeps_what_is_whole(
-    tmp_path: Path, small_disk: Path, command: Sequence[str], expected: pd.DataFrame,
-    capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
-    assert main([*command, "--out", str(small_disk / "run")]) == 3
+    tmp_path: Path, disk: Path, command: Sequence[str], expected: pd.DataFrame, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*command, "--out", str(disk / "run")]) == 3
     assert "cannot be written: no space left on device" in complaint(capsys)
-    kept = len(Run(small_disk / "run").parts())
+    kept = len(Run(disk / "run").parts())
     assert 0 < kept < 12
-    shutil.copytree(small_disk / "run", tmp_path / "larger")
+    shutil.copytree(disk / "run", tmp_path / "larger")
     goes_on(command, tmp_path / "larger", expected, kept)
+
+
+@pytest.mark.usefixtures("sweep_only")
+@pytest.mark.parametrize("disk", ["size=8m"], indirect=True)
+def test_a_disk_that_became_read_only_exits_3_and_the_run_goes_on_when_it_is_not(
+    disk: Path, command: Sequence[str], expected: pd.DataFrame, capsys: pytest.CaptureFixture[str]
+) -> None:
+    half = [*command, "--out", str(disk / "run")]
+    half[half.index("--prompts") + 1] = "48"
+    assert main(half) == 0
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    assert main([*command, "--out", str(disk / "run")]) == 3
+    assert "read-only file system" in complaint(capsys)
+    subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
+    goes_on(command, disk / "run", expected, 6)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
