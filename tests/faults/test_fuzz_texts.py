@@ -21,6 +21,8 @@ from ripplestats.prompts.corpora import open_corpus
 from tests.faults.test_fuzz import JSON, a_hang_is_an_error, fuzzed
 
 __all__ = ["a_hang_is_an_error"]
+#: datasets leaves a file that pandas refuses to the garbage collector.
+pytestmark = pytest.mark.filterwarnings(r"ignore:unclosed file .*corpus\.csv:ResourceWarning")
 TEXT = st.text(max_size=40)
 ROWS = st.lists(st.dictionaries(st.sampled_from(["text", "title", "prompt", "target", "kind", "x"]), JSON), max_size=5)
 
