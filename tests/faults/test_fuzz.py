@@ -1,6 +1,6 @@
 """Inputs of any kind: refused in one line by name, or read as what they are; never a traceback, never a hang.
 
-``RIPPLESTATS_FUZZ=10000`` (``make faults``) tries so many of each; the usual tests, fewer.
+``RIPPLESTATS_FUZZ=1000`` (``make faults``) tries so many of each; the usual tests, fewer.
 """
 
 import functools
