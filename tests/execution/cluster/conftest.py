@@ -22,6 +22,8 @@ ROOT = Path(__file__).parents[3]
 os.environ.update(
     RAY_USAGE_STATS_ENABLED="0",
     RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0",
+    # Ray gives its workers way to all others, and here the other tests would not let them begin.
+    RAY_worker_niceness="0",
     RAY_AUTH_MODE="token",
     # With it the process for a new client dies in the fork, now and then, and its client waits for it in vain
     # ("Check failed: next_worker->state == KICKED").
@@ -55,7 +57,7 @@ def cluster(running_cluster: RunningCluster) -> RunningCluster:
     return running_cluster
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # its processes are never idle
 def running_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCluster]:
     ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'ripplestats[ray]'")
     from ray.cluster_utils import Cluster
