@@ -10,7 +10,7 @@ FUZZ ?= 1000
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1|/' | column -t -s '|'
 
-demo: .venv/core ## install, then run the main job on the embedded model (about 4 minutes)
+demo: .venv/core ## install, then run the main job on the embedded model (4 to 8 minutes)
 	$(BIN)/python -m ripplestats.run --dataset wikitext
 
 test: .venv/dev ## install, then run all tests

@@ -9,17 +9,17 @@ profile of Chromium; the median counts. Writes benchmarks/results/page.json.
 import argparse
 import json
 import os
-import shutil
 import statistics
 import tempfile
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
 import ripplestats as rs
 from benchmarks.measuring import machine, report
+from tests.browser.chromium import CHROMIUM, MISSING, started, wait_for_charts
 from tests.store.synthetic_run import make_run
 
 RESULTS = Path(__file__).parent / "results" / "page.json"
@@ -27,7 +27,6 @@ RESULTS = Path(__file__).parent / "results" / "page.json"
 WIDTHS = (390, 1280, 2560)
 OPENINGS = 5
 PER_DOCUMENT, LAYERS = 4, 12
-_ALL_DRAWN = "() => [...document.querySelectorAll('.plot')].every((one) => one.querySelector('svg'))"
 
 
 def opened(browser: Browser, page: Path, width: int) -> float:
@@ -36,7 +35,7 @@ def opened(browser: Browser, page: Path, width: int) -> float:
     tab = context.new_page()
     begun = perf_counter()
     tab.goto(page.as_uri())
-    tab.wait_for_function(_ALL_DRAWN)
+    wait_for_charts(tab)
     spent = perf_counter() - begun
     context.close()
     return spent
@@ -48,13 +47,15 @@ def main() -> int:
     parser.add_argument("--run", type=Path, help="a run directory that was analysed")
     parser.add_argument("--prompts", type=int, default=10_000)
     given = parser.parse_args()
+    if CHROMIUM is None:
+        parser.error(MISSING)
     with tempfile.TemporaryDirectory(prefix="page-benchmark-") as folder:
         if given.run is None:
             path = Path(folder) / "run"
             made = make_run(path, prompts=given.prompts, per_document=PER_DOCUMENT, layers=tuple(range(LAYERS)))
             rs.analyse(made, n_boot=200)
         figures = measured(given.run or path)
-    report("page", {name: value for name, value in figures.items() if not isinstance(value, dict)})
+    report("page", figures)
     RESULTS.write_text(json.dumps({"machine": machine(), **figures}, indent=2) + "\n", encoding="utf-8")
     return 0
 
@@ -62,16 +63,12 @@ def main() -> int:
 def measured(path: Path) -> dict[str, Any]:
     """Open the page of a run at every width."""
     page = path / "report.html"
-    options = ["--disable-dev-shm-usage", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
-    with sync_playwright() as driver:
-        chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-        browser = driver.chromium.launch(executable_path=chromium, args=options)
+    with started() as browser:
         seconds = {
             f"seconds at {width} pixels": statistics.median(opened(browser, page, width) for _ in range(OPENINGS))
             for width in WIDTHS
         }
         version = browser.version
-        browser.close()
     return {
         "prompts": len(rs.open_run(path).prompts()),
         "page_mb": page.stat().st_size / 1e6,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ripplestats.errors import InputError, RippleStatsError
-from ripplestats.rendering.command_line import OneLineParser
+from ripplestats.rendering.command_line import OneLineParser, say
 
 if TYPE_CHECKING:
     from ripplestats.fits.planning.design import Plan
@@ -118,7 +118,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         found = _from_pilot(options) if options.pilot is not None else _from_deviations(options)
         print(found.summary())
     except RippleStatsError as error:
-        print(f"ripplestats: {error}", file=sys.stderr)
+        say(str(error))
         return error.exit_code
     except KeyboardInterrupt:
         print("\nripplestats: interrupted", file=sys.stderr)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 from ripplestats.arguments import parse_arguments
 from ripplestats.config import RunConfig
 from ripplestats.errors import RippleStatsError, RunError, is_out_of_memory
+from ripplestats.rendering.command_line import say
 
 if TYPE_CHECKING:
     from ripplestats.model.load import Model
@@ -27,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         run = _open(config) if config.fit_only else _swept(config)
         _finish(run, config)
     except RippleStatsError as error:
-        print(f"ripplestats: {error}", file=sys.stderr)
+        say(str(error))
         return error.exit_code
     except KeyboardInterrupt:
         print(
@@ -40,10 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        print(
-            "ripplestats: out of memory; a shorter --context or fewer --arms need less, and finished parts are kept",
-            file=sys.stderr,
-        )
+        say("out of memory; a shorter --context or fewer --arms need less, and finished parts are kept")
         return 3
     return 0
 
@@ -69,12 +67,12 @@ def _swept(config: RunConfig) -> "Run":
 
     device_map = check_device_map(config.device_map, config.device)
     # First of all, whether the text can be had: a person should know within seconds that something else is used.
-    corpus = open_corpus(config.dataset, fallback=config.fallback, text_column=config.text_column, say=_say)
+    corpus = open_corpus(config.dataset, fallback=config.fallback, text_column=config.text_column, say=say)
     origin = corpus.provenance
     _warn_of_fallback("--dataset", config.dataset, origin.used, origin.fallback)
     model = load_model(
         config.model, device=_own_device(config), device_map=device_map, dtype=config.dtype, revision=config.revision,
-        fallback=config.fallback, say=_say,
+        fallback=config.fallback, say=say,
         sites=parse_site_names(config.neuron_modules) if config.neuron_modules else None,
     )  # fmt: skip
     _warn_of_fallback("--model", config.model, model.used, model.fallback)
@@ -91,7 +89,7 @@ def _swept(config: RunConfig) -> "Run":
         cluster=config.cluster, workers=config.workers, worker_cpus=config.worker_cpus, worker_gpus=config.worker_gpus,
         worker_device=config.device,
         options={name: value for name, value in asdict(config).items() if name not in ("out", "fit_only")},
-        say=_say,
+        say=say,
     )  # fmt: skip
 
 
@@ -103,8 +101,8 @@ def _own_device(config: RunConfig) -> str:
 def _introduce(model: "Model", prompts: "PromptTable") -> None:
     origin = prompts.provenance
     for note in origin.notes:
-        _say(f"note: {note}")
-    _say(
+        say(f"note: {note}")
+    say(
         f"{model.used}: {model.n_layers} blocks of {model.n_neurons} neurons, {model.dtype} on {model.placement}; "
         f"{origin.used}: {len(prompts)} prompts from {prompts.n_documents} documents"
     )
@@ -125,12 +123,12 @@ def _finish(run: "Run", config: RunConfig) -> None:
     from ripplestats.pipeline import analyse
     from ripplestats.rendering.command_line import for_terminal
 
-    _say("estimating")
+    say("estimating")
     print(f"\n{for_terminal(analyse(run, n_boot=config.bootstrap, seed=config.seed))}")
     if config.push_to_hub:
         from ripplestats.store.export import push_to_hub
 
-        _say(f"pushed to {push_to_hub(run, config.push_to_hub, say=_say)}")
+        say(f"pushed to {push_to_hub(run, config.push_to_hub, say=say)}")
 
 
 def _check_push(config: RunConfig) -> None:
@@ -149,10 +147,6 @@ def _warn_of_fallback(option: str, asked: str, used: str, why: str) -> None:
 
 def _warn(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
-
-
-def _say(text: str) -> None:
-    print(f"ripplestats: {text}", file=sys.stderr, flush=True)
 
 
 def _quiet() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ripplestats.config import is_address, local_path
 from ripplestats.errors import RippleStatsError, RunError
-from ripplestats.rendering.command_line import OneLineParser
+from ripplestats.rendering.command_line import OneLineParser, say
 
 if TYPE_CHECKING:
     from ripplestats.store.progress import RunProgress
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         options = parser.parse_args(argv)
         damaged = _tell(options.run, verify=options.verify)
     except RippleStatsError as error:
-        _say(str(error))
+        say(str(error))
         return error.exit_code
     except KeyboardInterrupt:
         print("\nripplestats: interrupted", file=sys.stderr)
@@ -45,10 +45,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     return RunError.exit_code if damaged else 0
 
 
-def _say(text: str) -> None:
-    print(f"ripplestats: {text}", file=sys.stderr, flush=True)
-
-
 def _tell(place: str, *, verify: bool) -> list[str]:
     """Print where a run is, and return what is damaged."""
     from ripplestats.store.progress import find_damage, run_progress
@@ -57,7 +53,7 @@ def _tell(place: str, *, verify: bool) -> list[str]:
     if is_address(place):
         from ripplestats.store.remote.working_copy import progress_of
 
-        with progress_of(place, _say) as (run, holder, find):
+        with progress_of(place, say) as (run, holder, find):
             return _print(
                 replace(run_progress(run, held=bool(holder)), path=place), holder, find(verify), verify=verify
             )

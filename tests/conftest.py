@@ -1,7 +1,7 @@
 """Shared fixtures: tiny models, prompts of random tokens, and the embedded model where it can be had."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -103,6 +103,18 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(Sweep, "run", counting)
     return starts
+
+
+@pytest.fixture
+def on_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Go on as another machine would, whose folder for copies is returned; the first is ``a``."""
+
+    def go(name: str) -> Path:
+        monkeypatch.setattr("huggingface_hub.utils._cache_assets.HF_ASSETS_CACHE", str(tmp_path / name))
+        return tmp_path / name
+
+    go("a")
+    return go
 
 
 @pytest.fixture(scope="session")

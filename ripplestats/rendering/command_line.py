@@ -1,4 +1,4 @@
-"""A command line whose complaints are one line, as all others, and text for the terminal it prints to."""
+"""A command line whose complaints are one line, as all others, what it says on the way, and text for a terminal."""
 
 import argparse
 import shutil
@@ -29,6 +29,11 @@ class OneLineParser(argparse.ArgumentParser):
         """
         line = "".join(one if one.isprintable() else repr(one)[1:-1] for one in message)
         raise InputError(f"{line}; --help explains every flag")
+
+
+def say(text: str) -> None:
+    """Print a line to the person who waits, beside what the command prints."""
+    print(f"ripplestats: {text}", file=sys.stderr, flush=True)
 
 
 def for_terminal(text: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ripplestats.errors import HubError, InputError, RunError
+from ripplestats.errors import HubError, InputError, RunError, first_line
 from ripplestats.hub import reachable, transport_errors
 from ripplestats.store.data_card import data_card
 from ripplestats.store.sealed import sealed
@@ -115,5 +115,4 @@ def _failing_clearly(name: str) -> Iterator[None]:
             ) from error
         raise HubError(f"--push-to-hub {name}: the hub failed ({status}); the same command goes on") from error
     except failures as error:
-        cause = str(error.__cause__ or error).strip() or type(error).__name__
-        raise HubError(f"--push-to-hub {name}: the hub failed: {cause.splitlines()[0]}") from error
+        raise HubError(f"--push-to-hub {name}: the hub failed: {first_line(error.__cause__ or error)}") from error

@@ -11,7 +11,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from ripplestats.config import METRICS, is_address, local_path
-from ripplestats.errors import RunError
+from ripplestats.errors import RunError, first_line
 from ripplestats.store import schema
 from ripplestats.store.lock import manifest_locked
 from ripplestats.store.log import log_event, read_log
@@ -117,7 +117,7 @@ class Run:
         try:
             return pd.read_csv(file, dtype={"layer": str, "note": str})
         except ValueError as error:
-            raise RunError(f"{file} is damaged: {str(error).splitlines()[0]}; make it anew with --fit-only") from error
+            raise RunError(f"{file} is damaged: {first_line(error)}; make it anew with --fit-only") from error
 
     def sql(self, query: str) -> "pd.DataFrame":
         """Return the answer to one SQL query on the tables ``effects``, ``prompts`` and those of the analysis.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ripplestats.errors import RunError
+from ripplestats.errors import RunError, first_line
 from ripplestats.store.atomic import write_json
 
 _SEAL = "sha256"
@@ -41,7 +41,7 @@ def read_sealed(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise RunError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from error
     except (ValueError, RecursionError) as error:
-        raise RunError(f"{path} is damaged: {str(error).splitlines()[0]}") from error
+        raise RunError(f"{path} is damaged: {first_line(error)}") from error
     if not isinstance(content, dict):
         raise RunError(f"{path} was not written by this program: it holds no JSON object")
     seal = content.pop(_SEAL, None)

@@ -1,17 +1,14 @@
 """Chromium, where one is installed, and the page of a run with hostile texts."""
 
 import dataclasses
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
+from tests.browser.chromium import CHROMIUM, MISSING, started, wait_for_charts
 from tests.report.page.runs import HOSTILE, Analysed, analysed
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,13 +27,9 @@ Open = Callable[..., Opened]
 def browser() -> Iterator[Browser]:
     """A browser without network."""
     if CHROMIUM is None:
-        pytest.skip("no Chromium is installed (Debian: apt-get install chromium)")
-    # Containers often have hardly any shared memory, and root has no sandbox.
-    options = ["--disable-dev-shm-usage", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=options)
+        pytest.skip(MISSING)
+    with started() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="session")
@@ -61,7 +54,7 @@ def open_page(browser: Browser, run_with_page: Analysed) -> Iterator[Open]:
         page.on("pageerror", lambda error: messages.append(str(error)))
         page.on("request", lambda request: requests.append(request.url))
         page.goto((path / "report.html").as_uri())
-        page.wait_for_function("() => [...document.querySelectorAll('.plot')].every((one) => one.querySelector('svg'))")
+        wait_for_charts(page)
         return Opened(page, messages, requests)
 
     yield opened

@@ -85,16 +85,16 @@ def test_a_worker_that_is_killed_costs_its_shard_only(
 
 
 def test_a_shard_that_nobody_can_compute_is_set_aside_and_the_others_are_done_also_in_an_object_store(
-    tmp_path: Path, cluster: RunningCluster, folder_model: Model, whole: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    address, copies = "memory://on-a-cluster/run", "huggingface_hub.utils._cache_assets.HF_ASSETS_CACHE"
-    monkeypatch.setattr(copies, str(tmp_path / "a"))
+    on_machine: Callable[[str], Path], cluster: RunningCluster, folder_model: Model, whole: Run,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    address = "memory://on-a-cluster/run"
     monkeypatch.setattr(crew, "ShardWorker", Poisoned)
     with pytest.raises(
         ClusterError, match=r"1 of 8 shards failed 3 times and were set aside \(prompts 16 to 23: NonFinite"
     ):
         swept(folder_model, address, workers=1)
-    monkeypatch.setattr(copies, str(tmp_path / "b"))
+    on_machine("b")
     run = rs.open_run(address)
     assert run.manifest["completeness"] == {"complete": False, "prompts_done": 56, "prompts": 64}
     assert [event["tries"] for event in events(run, "failed", "set_aside")] == [1, 2, 3]

@@ -4,8 +4,7 @@ stand-in, and fsspec's own memory.
 
 import socket
 import urllib.request
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import fsspec
 import pytest
@@ -124,18 +123,6 @@ def served(request: pytest.FixtureRequest) -> str:
     """An address in a store that is asked for over a network, with credentials."""
     found: str = request.getfixturevalue(request.param)
     return found
-
-
-@pytest.fixture
-def on_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
-    """Go on as another machine would, whose folder for copies is returned; the first is ``a``."""
-
-    def go(name: str) -> Path:
-        monkeypatch.setattr("huggingface_hub.utils._cache_assets.HF_ASSETS_CACHE", str(tmp_path / name))
-        return tmp_path / name
-
-    go("a")
-    return go
 
 
 @pytest.fixture(autouse=True)

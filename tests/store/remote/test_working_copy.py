@@ -19,6 +19,7 @@ from ripplestats.store.remote.objects import connect
 from ripplestats.store.remote.working_copy import working_copy
 from ripplestats.store.run_directory import Run
 from tests.conftest import a_mistake_from, tiny_model, tiny_prompts
+from tests.pictures import leave_out_pictures
 from tests.store.remote.conftest import SECRET
 from tests.tiny import tiny_text
 
@@ -203,8 +204,7 @@ def test_a_store_that_fails_midway_ends_the_run_in_one_line_and_it_goes_on(
 def test_an_analysis_sends_its_results(
     served: str, on_machine: GoOn, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for slow in ("write_figures", "write_specification_curve", "write_page"):
-        monkeypatch.setattr(pipeline, slow, lambda *_: None)
+    leave_out_pictures(monkeypatch.setattr)
     monkeypatch.setattr(pipeline, "_moderators", lambda *_: "not asked for")
     swept(served)
     on_machine("b")
