@@ -3,8 +3,10 @@ stand-in, and fsspec's own memory.
 """
 
 import socket
+import threading
 import urllib.request
 from collections.abc import Iterator
+from typing import Any
 
 import fsspec
 import pytest
@@ -29,6 +31,15 @@ def s3_server() -> Iterator[str]:
     """An S3 server with a bucket, by its address."""
     server = pytest.importorskip("moto.server").ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
+    # S3 looks and writes in one where an object is only to be created; this server does, if nobody comes between.
+    served = pytest.importorskip("moto.moto_server.werkzeug_app").DomainDispatcherApplication
+    answer, alone = served.__call__, threading.Lock()
+
+    def one_by_one(*request: Any) -> Any:
+        with alone:
+            return answer(*request)
+
+    served.__call__ = one_by_one
     address = "http://{}:{}".format(*server.get_host_and_port())
     urllib.request.urlopen(urllib.request.Request(f"{address}/{BUCKET}", method="PUT")).close()
     # Clients are kept by address, and with them the server and the credentials, or the want of them, of their first use.
@@ -36,6 +47,7 @@ def s3_server() -> Iterator[str]:
     yield address
     fsspec.get_filesystem_class("s3").clear_instance_cache()
     server.stop()
+    served.__call__ = answer
 
 
 @pytest.fixture(scope="session")
