@@ -3,9 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN ?= runs/wikitext-smollm2-135m
 FUZZ ?= 1000
+# Whole files to each process, long ones first.
+PARALLEL := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults check calibration bench docs tour paper picture wheel clean
+.PHONY: help demo test thorough faults check calibration bench docs tour paper picture wheel clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1|/' | column -t -s '|'
@@ -13,11 +15,14 @@ help: ## this list
 demo: .venv/core ## install, then run the main job on the embedded model (4 to 8 minutes)
 	$(BIN)/python -m ripplestats.run --dataset wikitext
 
-test: .venv/dev ## install, then run all tests
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+test: .venv/dev ## install, then run all tests but the thorough ones
+	$(BIN)/python -m pytest $(PARALLEL)
+
+thorough: .venv/dev ## the tests of a minute and more: 30 kills, the tour as a whole
+	$(BIN)/python -m pytest $(PARALLEL) -m thorough
 
 faults: .venv/dev ## kill a run 30 times, and try 17,000 damaged or made-up inputs (FUZZ=1000 of each kind)
-	OMP_NUM_THREADS=1 RIPPLESTATS_FUZZ=$(FUZZ) $(BIN)/python -m pytest tests/faults
+	OMP_NUM_THREADS=1 RIPPLESTATS_FUZZ=$(FUZZ) $(BIN)/python -m pytest -m "" tests/faults
 
 check: .venv/dev ## lint, types, order of imports
 	$(BIN)/ruff check .

@@ -21,9 +21,26 @@ from ripplestats.errors import RippleStatsError
 from ripplestats.model.load import Model, load_model
 from ripplestats.model.sites import find_layout
 from ripplestats.prompts.table import Prompt, PromptTable
+from ripplestats.rendering import charts
 from ripplestats.sweeps.runner import Sweep
-from tests.pictures import leave_out_pictures
+from tests.pictures import embed_fonts_quickly, leave_out_pictures
 from tests.tiny import save_tiny_model, tiny_network, tiny_tokenizer
+
+FONTS_AS_PUBLISHED = charts._STYLE["pdf.fonttype"]
+#: Folders whose files share fixtures that take half a minute: one process runs them all.
+_TOGETHER = ("tests/analyses/",)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Hand out whole files, and some folders whole."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFileOrFolder(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return next((folder for folder in _TOGETHER if nodeid.startswith(folder)), super()._split_scope(nodeid))
+
+    return ByFileOrFolder(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -36,6 +53,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def one_thread() -> None:
     """One thread also where the environment asks for more: two on tiny matrices wait for each other most of the time."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def quick_fonts() -> Iterator[None]:
+    """Fonts as drawings, but where a test asks for ``fonts_as_published``."""
+    with pytest.MonkeyPatch.context() as patch:
+        embed_fonts_quickly(patch.setitem)
+        yield
+
+
+@pytest.fixture
+def fonts_as_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fonts as users get them."""
+    monkeypatch.setitem(charts._STYLE, "pdf.fonttype", FONTS_AS_PUBLISHED)
 
 
 @lru_cache(maxsize=4)

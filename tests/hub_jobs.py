@@ -15,6 +15,7 @@ from typing import Any
 from ripplestats.model.load import load_model
 from ripplestats.prompts.sampling import load_prompts
 from ripplestats.run import main
+from tests.pictures import embed_fonts_quickly
 from tests.tiny import tiny_tokenizer
 
 #: The pauses that were left out, seconds.
@@ -61,5 +62,6 @@ def _download(name: str) -> None:
 
 if __name__ == "__main__":
     time.sleep = _slept.append
+    embed_fonts_quickly(dict.__setitem__)
     work = {"main": _main, "load": _load, "draw": _draw, "download": _download}
     print(json.dumps([work[kind](*words, **options) for kind, words, options in json.load(sys.stdin)]))

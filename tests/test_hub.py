@@ -214,7 +214,7 @@ def answers(jobs: dict[str, list[Any]], endpoint: str, home: Path) -> dict[str, 
     work = [[job[0], [w for w in job[1:] if isinstance(w, str)], job[-1] if isinstance(job[-1], dict) else {}]
             for job in jobs.values()]  # fmt: skip
     process = start(["-m", "tests.hub_jobs"], endpoint, home)
-    out, err = process.communicate(json.dumps(work), timeout=120)
+    out, err = process.communicate(json.dumps(work), timeout=300)
     assert process.returncode == 0, err
     return dict(zip(jobs, json.loads(out), strict=True))
 
@@ -287,7 +287,7 @@ def test_the_main_job_streams_wikitext_and_a_model_from_the_hub(
     before = hub.sent(".parquet")
     command = ["-m", "ripplestats.run", "--dataset", "wikitext", "--model", "tiny-owner/tiny-gpt2", *SMALL]
     process = start([*command, "--out", str(tmp_path / "run")], hub.url, tmp_path / "home")
-    stdout, stderr = process.communicate(timeout=120)
+    stdout, stderr = process.communicate(timeout=300)
     assert process.returncode == 0, stderr
     manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
     dataset, model = manifest["dataset"], manifest["model"]

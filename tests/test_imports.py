@@ -20,7 +20,7 @@ HEAVY = {"torch", "transformers", "datasets"}
 def imported_by(*packages: str) -> tuple[list[str], set[str]]:
     """The modules of some packages, and all that is loaded once each of them is imported by a fresh interpreter."""
     command = [sys.executable, "-W", "error", "-c", _PROGRAM, *packages]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
     names, loaded = json.loads(done.stdout)
     return names, set(loaded)
@@ -39,7 +39,7 @@ def test_the_public_statistics_are_had_without_torch() -> None:
     program = (
         "import sys, ripplestats as rs; rs.segmented, rs.mixed, rs.core_fraction, rs.open_run; print(*sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=300)
     loaded = set(done.stdout.split())
     assert "ripplestats.fits.segmented" in loaded
     assert not HEAVY & loaded

@@ -166,7 +166,7 @@ def test_an_error_on_the_way_keeps_the_parts_and_says_so(tmp_path: Path, run: Ru
     pd.testing.assert_frame_equal(stopped.effects(), run.effects())
 
 
-def test_the_analysis_needs_the_files_alone_and_returns_the_summary(tmp_path: Path) -> None:
+def test_the_analysis_needs_the_files_alone_and_returns_the_summary(tmp_path: Path, tables_only: None) -> None:
     few = {"arms": ("top", "keep_top"), "replacement": ("zero",), "site": ("pre", "post"), "layers": "1"}
     swept(tmp_path / "run", rates="0,0.5,10,30,60,90", **few)
     run = rs.open_run(tmp_path / "run")

@@ -316,12 +316,15 @@ def test_fit_only_gives_the_same_estimates_without_torch(finished: Run, tmp_path
         (copy / name).unlink()
     shutil.rmtree(copy / "figures")
     code = (
-        "import sys; from ripplestats.run import main\n"
+        "import sys; from ripplestats.run import main; from tests.pictures import embed_fonts_quickly\n"
+        "embed_fonts_quickly(dict.__setitem__)\n"
         f"code = main(['--fit-only', '--out', {str(copy)!r}, '--bootstrap', '100'])\n"
         "loaded = {'torch', 'transformers', 'datasets'} & set(sys.modules)\n"
         "sys.exit(code or ('torch was loaded' if loaded else 0))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=300, cwd=CHECKOUT
+    )
     assert done.returncode == 0, done.stderr
     for name in ("estimates.csv", "claims.csv"):
         assert (copy / name).read_bytes() == (finished.path / name).read_bytes()

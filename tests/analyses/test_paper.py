@@ -104,7 +104,7 @@ def test_the_paper_of_a_second_run_builds_without_faults(second: Built, tmp_path
     shutil.copytree(second.out, tmp_path / "generated")
     command = ["latexmk", "-pdf", "-interaction=nonstopmode", "-halt-on-error", "-quiet", "main.tex"]
     environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(tmp_path), "max_print_line": "1000"}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, check=False, timeout=120)
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, check=False, timeout=300)
     log = (tmp_path / "main.log").read_text(encoding="latin-1")
     assert done.returncode == 0, log[-2000:]
     assert not check_log().faults(log)

@@ -15,8 +15,6 @@ from nbformat.v4 import new_code_cell, new_notebook
 from docs.making.hooks import FIGURE
 from docs.making.notebook import TOUR, code_cells, execute, page, read, run_figure, texts
 
-pytestmark = pytest.mark.long
-
 _NUMBER = re.compile(r"(?<![\w.])[−-]?\d+(?:\.\d+)?(?:e-?\d+)?")
 PNG = b"\x89PNG"
 
@@ -26,6 +24,7 @@ def words_and_numbers(text: str) -> tuple[str, list[float]]:
     return " ".join(_NUMBER.sub("#", text).split()), [float(one.replace("−", "-")) for one in _NUMBER.findall(text)]
 
 
+@pytest.mark.thorough
 @pytest.mark.embedded_model
 def test_the_tour_runs_and_gives_what_is_committed(embedded_model: object, tmp_path: Path) -> None:
     committed, found = read(), execute(read(), tmp_path)

@@ -49,7 +49,7 @@ def pipe() -> tuple[Connection, Connection]:
     return _CONTEXT.Pipe(duplex=False)
 
 
-def finish(process: ForkServerProcess, seconds: float = 120) -> int:
+def finish(process: ForkServerProcess, seconds: float = 300) -> int:
     """Wait for a start to end and return its exit code."""
     process.join(seconds)
     if process.exitcode is None:

@@ -30,7 +30,7 @@ def colours(ax: Axes) -> list[str]:
     return [to_hex(line.get_color()).upper() for line in ax.lines]
 
 
-def test_the_style_holds_only_inside_its_context() -> None:
+def test_the_style_holds_only_inside_its_context(fonts_as_published: None) -> None:
     before = dict(mpl.rcParams)
     with pytest.raises(ValueError, match="inside"), chart_style():
         assert mpl.rcParams["font.size"] == 8

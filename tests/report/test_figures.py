@@ -227,9 +227,8 @@ def test_a_grid_that_was_not_run_is_said(synthetic: Finished, page: Figure) -> N
 def test_every_kind_of_run_has_its_figures(
     tmp_path: Path, options: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Pixels and fonts are looked at above.
+    # Pixels are looked at above.
     monkeypatch.setitem(charts._STYLE, "savefig.dpi", 40)
-    monkeypatch.setitem(charts._STYLE, "pdf.fonttype", 3)
     made = finished(tmp_path / "run", **options)
     write_figures(made.run, cell_curves(made.run), made.estimates, n_boot=50)
     assert len(list((made.run.path / "figures").glob("*.*"))) == 3 * len(NAMES)
