@@ -26,12 +26,14 @@ def bic_scores(curves: DocumentCurves) -> "pd.DataFrame":
 
     A break counts as two parameters, since it is no regular one (Kim & Kim 2016, J. Stat. Plan. Inference 170:106);
     the plain criterion, (2·K + 2)·log(R), finds too many. It is approximate: it takes the R means as independent and
-    equally exact, while they share documents and vary more at some doses.
+    equally exact, while they share documents and vary more at some doses. Where the frame is not balanced, RSS takes each
+    group's own weights of the doses, over their mean.
 
     Returns:
         Columns ``group, n_breaks, bic, chosen``.
     """
-    pooled, weights = curves.pooled(), curves.dose_weights / curves.dose_weights.mean()
+    pooled, weights = curves.pooled(), curves.pooled_weights()
+    weights = weights / weights.mean(axis=-1, keepdims=True)
     size = len(curves.x)
     # A fit that is exact but for rounding is as good as any other such fit.
     floor = np.maximum(NOTHING * variation(pooled, weights), np.finfo(np.float64).tiny)
@@ -53,11 +55,15 @@ def held_out_errors(curves: DocumentCurves, rng: np.random.Generator | None) -> 
     fewest breaks whose error exceeds the least by at most one standard error of that excess. The excess is paired by
     document, since the spread between documents is the same for every number of breaks.
 
+    Where the frame is not balanced, the lines are those of least squares on the rows outside the fold, a document's error is
+    the mean over its own rows, and documents are weighted by these.
+
     Returns:
         Columns ``group, n_breaks, error, excess, std_error, chosen``.
 
     Raises:
-        InputError: there is no generator, or fewer documents than a standard error needs.
+        InputError: there is no generator, or fewer documents than a standard error needs, or no row is left at a dose
+            without one of the folds.
     """
     if rng is None:
         raise InputError("breaks='cv' needs a random generator for its folds; none was given")
@@ -65,21 +71,59 @@ def held_out_errors(curves: DocumentCurves, rng: np.random.Generator | None) -> 
     if n < MINIMUM_DOCUMENTS:
         raise InputError(f"breaks='cv' needs at least {MINIMUM_DOCUMENTS} documents; there are {n}")
     folds = rng.permutation(n) % min(FOLDS, n)
-    training = curves.pooled((folds != np.arange(folds.max() + 1)[:, None]).astype(np.float64))
-    share = curves.dose_weights / curves.dose_weights.sum()
-    rounding = NOTHING * variation(curves.pooled(), share)
-    errors = []
-    for design in _designs(curves.x, curves.dose_weights):
-        lines = design.fit(training.reshape(-1, len(curves.x))).at(curves.x).reshape(training.shape)
-        errors.append((curves.values - lines[folds]) ** 2 @ share)
-    every = np.stack(errors)
-    means = np.stack([contrast(one, curves.weights, curves.groups).estimate for one in every])
+    every = np.stack(
+        [_of_documents(curves, (curves.values - lines[folds]) ** 2) for lines in _lines_without_folds(curves, folds)]
+    )
+    weights = curves.pooled_weights()
+    rounding = NOTHING * variation(curves.pooled(), weights / weights.sum(axis=-1, keepdims=True))
+    means = np.stack([_over_documents(curves, one)[0] for one in every])
     least = np.take_along_axis(every, means.argmin(axis=0)[None, None], axis=0)
-    found = [contrast(one, curves.weights, curves.groups) for one in every - least]
-    excess, std_error = (np.stack([getattr(one, name) for one in found]) for name in ("estimate", "std_error"))
+    excess, std_error = np.stack([_over_documents(curves, one) for one in every - least], axis=1)
     return _choice(
         curves.groups, (excess <= std_error + rounding).argmax(axis=0), error=means, excess=excess, std_error=std_error
     )
+
+
+def _lines_without_folds(curves: DocumentCurves, folds: NDArray[np.intp]) -> list[Floats]:
+    """Return, for each number of breaks, the lines fitted without each fold: folds × groups × doses."""
+    outside = (folds != np.arange(folds.max() + 1)[:, None]).astype(np.float64)
+    training, weights = curves.pooled(outside), curves.pooled_weights(outside)
+    if (weights == 0).any():
+        group = curves.groups[np.argwhere(weights == 0)[0, 1]]
+        raise InputError(
+            f"breaks='cv': one fold of documents has all the rows that group {group!r} has at some dose; "
+            "give the number of breaks, or choose it by 'bic'"
+        )
+    rows = training.reshape(-1, len(curves.x))
+    designs = _designs(curves.x, weights if weights.ndim == 1 else weights.reshape(rows.shape))
+    return [design.fit(rows).at(curves.x).reshape(training.shape) for design in designs]
+
+
+def _of_documents(curves: DocumentCurves, squares: Floats) -> Floats:
+    """Return the mean square of each document and group over the rows that it has; 0 where it has none."""
+    if curves.counts is None:
+        return squares @ (curves.dose_weights / curves.dose_weights.sum())
+    rows = curves.counts.sum(axis=2)
+    means: Floats = (curves.counts * squares).sum(axis=2) / np.maximum(rows, 1.0)
+    return means
+
+
+def _over_documents(curves: DocumentCurves, values: Floats) -> Floats:
+    """Return mean and standard error over documents of values (documents × groups): 2 × groups."""
+    if curves.counts is None:
+        found = [contrast(values, curves.weights, curves.groups)]
+    else:
+        rows = curves.counts.sum(axis=2)
+        having = rows > 0
+        if having.sum(axis=0).min() < MINIMUM_DOCUMENTS:
+            raise InputError(f"breaks='cv' needs at least {MINIMUM_DOCUMENTS} documents with rows of each group")
+        found = [
+            contrast(values[one, i][:, None], rows[one, i], curves.groups[i : i + 1]) for i, one in enumerate(having.T)
+        ]
+    both: Floats = np.stack(
+        [np.concatenate([getattr(one, name) for one in found]) for name in ("estimate", "std_error")]
+    )
+    return both
 
 
 def _designs(x: Floats, weights: Floats) -> list[SeveralBreaksDesign]:
@@ -102,7 +146,7 @@ def _choice(groups: tuple[Hashable, ...], chosen: NDArray[np.intp], **scores: Fl
 
 
 def variation(curves: Floats, weights: Floats) -> Floats:
-    """Return the weighted sum of squares around the mean of each curve."""
-    centred = curves - (curves @ weights / weights.sum())[:, None]
-    squares: Floats = centred**2 @ weights
+    """Return the weighted sum of squares around the mean of each curve; weights are R, or n × R."""
+    centred = curves - ((weights * curves).sum(axis=1) / weights.sum(axis=-1))[:, None]
+    squares: Floats = (weights * centred**2).sum(axis=1)
     return squares

@@ -9,7 +9,7 @@ over all valid patterns is the global one. Each is a projection on a basis of th
 A segment holds at least two doses, those at its ends included; for one break this is the rule of ``BreakDesign``.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import combinations, product
 from typing import Literal
@@ -79,7 +79,11 @@ class _Family:
 
 @dataclass(frozen=True)
 class SeveralBreaksDesign:
-    """Doses (R, sorted, distinct), their weights (R), the number of breaks, and the bases of all patterns."""
+    """Doses (R, sorted, distinct), their weights (R, or curves × R), the number of breaks, and the bases of all patterns.
+
+    Weights that differ between curves need the bases of each curve anew, which cost as much as fitting hundreds of curves
+    of equal weights.
+    """
 
     x: Floats
     weights: Floats
@@ -87,10 +91,12 @@ class SeveralBreaksDesign:
 
     def fit(self, curves: Floats) -> BreaksFit:
         """Fit every row of ``curves`` (n × R)."""
+        if self.weights.ndim == 2:
+            designs = (replace(self, weights=weights) for weights in self.weights)
+            return _joined([design.fit(curve[None]) for design, curve in zip(designs, curves, strict=True)])
         columns = max(family.basis.shape[1] for family in self._families)
         step = max(1, _NUMBERS_AT_ONCE // max(columns, 1))
-        parts = [self._fit(curves[start : start + step]) for start in range(0, len(curves), step)]
-        return BreaksFit(*(np.concatenate([getattr(part, name) for part in parts]) for name in vars(parts[0])))
+        return _joined([self._fit(curves[start : start + step]) for start in range(0, len(curves), step)])
 
     @cached_property
     def _families(self) -> tuple[_Family, ...]:
@@ -166,6 +172,10 @@ class SeveralBreaksDesign:
         slopes = np.column_stack([terms[:, 1:2], changes]).cumsum(axis=1)
         intercept = terms[:, :1] - terms[:, 1:2] * self.x.mean()
         return breaks, intercept, slopes, (residuals**2).sum(axis=1, keepdims=True)
+
+
+def _joined(parts: list[BreaksFit]) -> BreaksFit:
+    return BreaksFit(*(np.concatenate([getattr(part, name) for part in parts]) for name in vars(parts[0])))
 
 
 def _positions(free: tuple[bool, ...], kind: Literal["step", "hinge"]) -> list[int]:

@@ -25,7 +25,7 @@ from ripplestats.fits.delta_method import break_standard_errors
 from ripplestats.fits.inversion import break_interval
 from ripplestats.fits.piecewise_lines import piecewise_lines
 from ripplestats.fits.result import SHADED, TERMS, FitResult
-from ripplestats.fits.several_breaks import several_breaks
+from ripplestats.fits.several_breaks import WORKING_WEIGHTS, several_breaks
 from ripplestats.rendering.charts import draw_curves
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def segmented(
         numbers = ", ".join(f"{group}: {number}" for group, number in zip(curves.groups, found.n_breaks, strict=True))
         chosen = (f"Number of breaks by {str(breaks).upper()} ({numbers}); intervals take it for given.",) * (
             breaks in ("bic", "cv")
-        )
+        ) + (WORKING_WEIGHTS,) * (curves.counts is not None)
     found_breaks = terms[terms["term"].str.startswith("threshold")]
     breaks_of = found_breaks.groupby("group", sort=False)["estimate"].agg(list).to_dict()
     limits = {row.group: (row.conf_low, row.conf_high) for row in found_breaks.itertuples()} if breaks == 1 else {}

@@ -1,6 +1,6 @@
 """Several breaks: lines with 0 to 3 breaks through mean curves, with intervals from resampled documents."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -8,7 +8,7 @@ import numpy as np
 from scipy import stats
 
 from ripplestats.errors import InputError
-from ripplestats.fits.bootstrap import MINIMUM_DOCUMENTS, RESAMPLED, Resamples, bootstrap, check_intervals
+from ripplestats.fits.bootstrap import MINIMUM_DOCUMENTS, RESAMPLED, Resamples, Statistic, bootstrap, check_intervals
 from ripplestats.fits.break_number import MAXIMUM_BREAKS, NOTHING, bic_scores, held_out_errors, variation
 from ripplestats.fits.break_patterns import SeveralBreaksDesign, minimum_doses
 from ripplestats.fits.curves import DocumentCurves, Floats
@@ -16,6 +16,10 @@ from ripplestats.fits.result import TERMS
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+#: What a reader must know of intervals where the frame is not balanced.
+WORKING_WEIGHTS = "Resamples of documents are fitted with the weights that the doses have in the whole frame."
 
 
 @dataclass(frozen=True)
@@ -41,8 +45,12 @@ def several_breaks(
 ) -> SeveralBreaks:
     """Fit the continuous line with several breaks to the mean curve of each group.
 
+    Where the frame is not balanced the estimates are still those of least squares on its rows. Resamples are then fitted
+    with the weights that the doses have in the whole frame, as working weights: their own would change little, and cost a
+    new basis of all patterns of breaks for each of thousands of resamples.
+
     Args:
-        curves: documents' mean curves; balanced.
+        curves: documents' mean curves.
         n_breaks: 0 to 3, or how to choose it for each group: ``bic`` (see ``bic_scores``) or ``cv`` (see
             ``held_out_errors``).
         resamples: of documents, for intervals of the ordered breaks and of the slopes; None for none. The intervals
@@ -55,14 +63,12 @@ def several_breaks(
         Terms that are NaN with a note where the breaks cannot be told, the numbers of breaks, and the scores.
 
     Raises:
-        InputError: the number or the interval is not allowed, the design is not balanced, or ``cv`` has no generator or too few
-            documents.
+        InputError: the number or the interval is not allowed, or ``cv`` has no generator or too few documents (see
+            ``held_out_errors``).
     """
     import pandas as pd
 
     check_intervals((interval,), RESAMPLED)
-    if curves.counts is not None:
-        raise InputError("several breaks need a balanced frame: every document with every group and dose")
     choice = None
     if n_breaks in ("bic", "cv"):
         choice = bic_scores(curves) if n_breaks == "bic" else held_out_errors(curves, rng)
@@ -72,26 +78,41 @@ def several_breaks(
         numbers = (n_breaks,) * len(curves.groups)
     else:
         raise InputError(f"breaks={n_breaks!r} is not allowed; allowed: 0 to {MAXIMUM_BREAKS}, 'bic', 'cv'")
-    parts = []
-    for number in sorted(set(numbers)):
-        members = [i for i, one in enumerate(numbers) if one == number]
-        some = replace(curves, values=curves.values[:, members], groups=tuple(curves.groups[i] for i in members))
-        parts.append(_terms(some, number, resamples, conf_level, interval))
+    parts = [
+        _terms(_some(curves, members), numbers[members[0]], resamples, conf_level, interval)
+        for members in _alike(curves, numbers)
+    ]
     order = {group: i for i, group in enumerate(curves.groups)}
     terms = pd.concat(parts).sort_values("group", key=lambda names: names.map(order), kind="stable")
     return SeveralBreaks(terms.reset_index(drop=True), numbers, choice)
 
 
+def _alike(curves: DocumentCurves, numbers: tuple[int, ...]) -> list[list[int]]:
+    """Return the places of groups that one design fits: as many breaks, and the same weights of the doses."""
+    if curves.counts is not None:
+        return [[i] for i in range(len(numbers))]
+    return [[i for i, one in enumerate(numbers) if one == number] for number in sorted(set(numbers))]
+
+
+def _some(curves: DocumentCurves, members: list[int]) -> DocumentCurves:
+    """Return the curves of some of the groups."""
+    counts = None if curves.counts is None else curves.counts[:, members]
+    names = tuple(curves.groups[i] for i in members)
+    return replace(curves, values=curves.values[:, members], groups=names, counts=counts)
+
+
 def _terms(
     curves: DocumentCurves, number: int, resamples: Resamples | None, conf_level: float, interval: str
 ) -> "pd.DataFrame":
+    """Return the terms of groups of equal weights: where the frame is not balanced, of one."""
     import pandas as pd
 
     names = (
         [f"threshold_{i + 1}" for i in range(number)] + ["intercept"] + [f"slope_{i + 1}" for i in range(number + 1)]
     )
     pooled = curves.pooled()
-    design = SeveralBreaksDesign(curves.x, curves.dose_weights, number)
+    weights = curves.pooled_weights()
+    design = SeveralBreaksDesign(curves.x, weights if weights.ndim == 1 else weights[0], number)
     notes = undefined_breaks(design, pooled)
     blank = np.full((len(pooled), len(names)), np.nan)
     estimate, error, low, high = blank, blank, blank, blank
@@ -117,8 +138,8 @@ def _terms(
     return pd.DataFrame(rows, columns=["group", *TERMS])
 
 
-def _statistic(design: SeveralBreaksDesign) -> Callable[[Floats], Floats]:
-    def statistic(rows: Floats) -> Floats:
+def _statistic(design: SeveralBreaksDesign) -> Statistic:
+    def statistic(rows: Floats, _weights: Floats | None = None) -> Floats:
         fit = design.fit(rows)
         return np.column_stack([fit.breakpoints, fit.intercept, fit.slopes])
 

@@ -372,11 +372,8 @@ def test_kinds_of_interval_are_those_of_the_bootstrap() -> None:
         several_breaks(curves, 2, resamples, interval="wald")
 
 
-def test_cross_validation_needs_a_generator_documents_and_balance() -> None:
+def test_cross_validation_needs_a_generator_and_documents() -> None:
     with pytest.raises(InputError, match="needs a random generator"):
         several_breaks(curves_with((0.033,)), "cv")
     with pytest.raises(InputError, match="at least 4 documents; there are 3"):
         several_breaks(curves_with((0.033,), n=3), "cv", rng=np.random.default_rng(0))
-    frame = frame_of(curves_with((0.033,)).values[:, 0], RATES).iloc[1:]
-    with pytest.raises(InputError, match="balanced"):
-        several_breaks(document_curves(frame, y="effect", x="rate", cluster="document_id"), 1)
