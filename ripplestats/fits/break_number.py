@@ -101,10 +101,11 @@ def _lines_without_folds(curves: DocumentCurves, folds: NDArray[np.intp]) -> lis
 
 def _of_documents(curves: DocumentCurves, squares: Floats) -> Floats:
     """Return the mean square of each document and group over the rows that it has; 0 where it has none."""
+    means: Floats
     if curves.counts is None:
-        return squares @ (curves.dose_weights / curves.dose_weights.sum())
-    rows = curves.counts.sum(axis=2)
-    means: Floats = (curves.counts * squares).sum(axis=2) / np.maximum(rows, 1.0)
+        means = squares @ (curves.dose_weights / curves.dose_weights.sum())
+    else:
+        means = (curves.counts * squares).sum(axis=2) / np.maximum(curves.counts.sum(axis=2), 1.0)
     return means
 
 

@@ -24,7 +24,8 @@ from ripplestats.fits.inversion import core_interval
 from ripplestats.fits.result import SHADED, TERMS, FitResult
 from ripplestats.fits.rising_contrasts import mean_contrasts
 from ripplestats.fits.saturation import PLATEAU, isotonic_dose_reaching, plateau_weights
-from ripplestats.fits.saturation_curves import MODELS, saturation_terms
+from ripplestats.fits.saturation_curves import saturation_terms
+from ripplestats.fits.saturation_shapes import MODELS
 from ripplestats.fits.segmented import method_name
 from ripplestats.rendering.charts import draw_curves
 from ripplestats.rendering.numbers import percent
@@ -95,8 +96,6 @@ def core_fraction(
     if curve == "isotonic":
         terms = core_terms(curves, resamples, conf_level, tuple(share), plateau, (interval,))
     else:
-        if curves.counts is not None:
-            raise InputError(f"curve={curve!r} needs a balanced frame: every document with every dose")
         chosen = tuple(model for model in MODELS if model.name.lower() == curve)
         terms = saturation_terms(curves, resamples, conf_level, tuple(share), plateau, chosen, interval)
     first = [row for row in terms.itertuples() if share and row.share == share[0]]

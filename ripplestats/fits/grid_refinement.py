@@ -17,7 +17,8 @@ from math import floor
 import numpy as np
 
 from ripplestats.fits.curves import Floats
-from ripplestats.fits.saturation_curves import EXPONENTIAL, fit_saturation
+from ripplestats.fits.saturation_curves import fit_saturation
+from ripplestats.fits.saturation_shapes import EXPONENTIAL
 
 #: Digits of a rate that is added, in percent.
 _DIGITS = 2

@@ -15,7 +15,8 @@ from ripplestats.fits.curves import DocumentCurves, document_curves
 from ripplestats.fits.products import CrossProducts
 from ripplestats.fits.run_models import mixed_rows, population_rows
 from ripplestats.fits.run_statistics import METRICS, RunStatistics, run_statistics
-from ripplestats.fits.saturation_curves import MODELS, saturation_terms
+from ripplestats.fits.saturation_curves import saturation_terms
+from ripplestats.fits.saturation_shapes import MODELS
 from ripplestats.fits.segmented import method_name, segmented_terms
 from ripplestats.fits.sufficiency import sufficiency_terms
 from ripplestats.store.schema import ESTIMATES

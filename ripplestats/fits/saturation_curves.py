@@ -4,19 +4,19 @@ Both are a height times a shape, P · b(x; θ), and the height is projected out 
 10:413). A dense grid over the shapes finds the basin of the global minimum, Newton steps end in it. All curves at once.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, logit
 
 from ripplestats.errors import InputError
-from ripplestats.fits.bootstrap import MINIMUM_DOCUMENTS, Resamples, bootstrap
+from ripplestats.fits.bootstrap import MINIMUM_DOCUMENTS, Resamples, Statistic, bootstrap, of_pooled
 from ripplestats.fits.curves import DocumentCurves, Floats
 from ripplestats.fits.result import TERMS
 from ripplestats.fits.saturation import PLATEAU, plateau_weights
+from ripplestats.fits.saturation_shapes import MODELS, Saturation
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,22 +37,6 @@ _NOTHING = 1e-12
 
 
 @dataclass(frozen=True)
-class Saturation:
-    """A family of saturating shapes b(x; θ) that rise from 0 at dose 0 to 1.
-
-    ``shape`` takes doses (R) and log parameters (n × p) to shapes (n × R); ``derivatives`` returns them with their
-    first (n × p × R) and second derivatives (n × p × p × R) by the log parameters; ``inverse`` returns the doses
-    (n × q) at which the shapes reach levels between 0 and 1.
-    """
-
-    name: str
-    grid: Callable[[Floats], Floats]
-    shape: Callable[[Floats, Floats], Floats]
-    derivatives: Callable[[Floats, Floats], tuple[Floats, Floats, Floats]]
-    inverse: Callable[[Floats, Floats], Floats]
-
-
-@dataclass(frozen=True)
 class SaturationFit:
     """The best curve of each row: height P (n), log parameters (n × p), weighted residual sum of squares (n).
 
@@ -65,66 +49,13 @@ class SaturationFit:
     edge: Truths
 
 
-def _scales(x: Floats, per_decade: int) -> Floats:
-    """Return log scales from where the first dose is past all rise to where the last is still on a straight line."""
-    low, high = np.log(x[x > 0][0] / 10), np.log(10 * x[-1])
-    grid: Floats = np.linspace(low, high, int(per_decade * (high - low) / np.log(10)))
-    return grid
-
-
-def _exponential_derivatives(x: Floats, parameters: Floats) -> tuple[Floats, Floats, Floats]:
-    ratio = x / np.exp(parameters)
-    left = np.exp(-ratio)
-    return 1 - left, (-ratio * left)[:, None], (ratio * left * (1 - ratio))[:, None, None]
-
-
-def _hill_rise(x: Floats, parameters: Floats) -> Floats:
-    """x^h / (x^h + k^h) is logistic in this; a dose of 0 is far below every scale."""
-    rise: Floats = np.exp(parameters[:, 1:]) * (np.log(np.maximum(x, 1e-300)) - parameters[:, :1])
-    return rise
-
-
-def _hill_derivatives(x: Floats, parameters: Floats) -> tuple[Floats, Floats, Floats]:
-    rise, steepness = _hill_rise(x, parameters), np.exp(parameters[:, 1:])
-    shape = expit(rise)
-    slope = shape * expit(-rise)
-    bend = slope * (1 - 2 * shape)
-    mixed = -steepness * (bend * rise + slope)
-    second = [[steepness**2 * bend, mixed], [mixed, rise * (bend * rise + slope)]]
-    curvatures = np.stack([np.stack(row, axis=1) for row in second], axis=1)
-    return shape, np.stack([-steepness * slope, rise * slope], axis=1), curvatures
-
-
-def _hill_grid(x: Floats) -> Floats:
-    scales, steepness = np.meshgrid(_scales(x, 12), np.log(np.geomspace(0.2, 20, 24)), indexing="ij")
-    return np.column_stack([scales.ravel(), steepness.ravel()])
-
-
-EXPONENTIAL = Saturation(
-    "exponential",
-    lambda x: _scales(x, 60)[:, None],
-    lambda x, parameters: -np.expm1(-x / np.exp(parameters)),
-    _exponential_derivatives,
-    lambda levels, parameters: -np.exp(parameters) * np.log1p(-levels),
-)
-#: x^h / (x^h + k^h); its parameters are log k and log h.
-HILL = Saturation(
-    "Hill",
-    _hill_grid,
-    lambda x, parameters: expit(_hill_rise(x, parameters)),
-    _hill_derivatives,
-    lambda levels, parameters: np.exp(parameters[:, :1] + logit(levels) / np.exp(parameters[:, 1:])),
-)
-MODELS = (EXPONENTIAL, HILL)
-
-
 def fit_saturation(model: Saturation, x: Floats, weights: Floats, curves: Floats) -> SaturationFit:
     """Fit P · b(x; θ) with P > 0 to every row by weighted least squares.
 
     Args:
         model: ``EXPONENTIAL`` or ``HILL``.
         x: doses, none negative.
-        weights: of the doses.
+        weights: of the doses, R, or n × R.
         curves: n × doses.
 
     Returns:
@@ -137,31 +68,43 @@ def fit_saturation(model: Saturation, x: Floats, weights: Floats, curves: Floats
     grid = model.grid(x) if (x > 0).any() else np.empty((0, 1))
     if x[0] < 0 or len(x) < grid.shape[1] + 2 or not len(grid):
         raise InputError(f"a {model.name} curve needs {grid.shape[1] + 2} doses, none negative")
-    root = np.sqrt(weights)
-    shapes = model.shape(x, grid) * root
-    units = shapes / np.linalg.norm(shapes, axis=1, keepdims=True)
+    shapes, roots = model.shape(x, grid), np.sqrt(np.atleast_2d(weights))
     parts = []
     for start in range(0, max(len(curves), 1), _CURVES_AT_ONCE):
-        rows = curves[start : start + _CURVES_AT_ONCE] * root
-        first = grid[(rows @ units.T).argmax(axis=1)]
+        chunk = slice(start, start + _CURVES_AT_ONCE)
+        root = roots if len(roots) == 1 else roots[chunk]
+        rows = curves[chunk] * root
+        first = grid[_alignments(rows, shapes, root).argmax(axis=1)]
         parts.append(_refined(model, x, root, rows, first, (grid.min(axis=0), grid.max(axis=0))))
     return SaturationFit(*(np.concatenate([getattr(part, name) for part in parts]) for name in vars(parts[0])))
+
+
+def _alignments(rows: Floats, shapes: Floats, root: Floats) -> Floats:
+    """Return how well each of the shapes (m × R) follows each row (n × R, weighted already): n × m."""
+    if len(root) == 1:
+        weighted = shapes * root
+        of_one: Floats = rows @ (weighted / np.linalg.norm(weighted, axis=1, keepdims=True)).T
+        return of_one
+    lengths = np.sqrt(root**2 @ (shapes**2).T)
+    of_each: Floats = (rows * root) @ shapes.T / lengths
+    return of_each
 
 
 def _refined(
     model: Saturation, x: Floats, root: Floats, rows: Floats, first: Floats, limits: tuple[Floats, Floats]
 ) -> SaturationFit:
-    """Take Newton steps from the best point of the grid; ``rows`` are weighted already."""
+    """Take Newton steps from the best point of the grid; ``rows`` are weighted already, by ``root`` (1 or n × R)."""
     place, length = first.copy(), np.ones(len(rows))
     height, residual = _projected(rows, model.shape(x, place) * root)
     active, blocked = np.flatnonzero(height > 0), np.zeros(len(rows))
     for _ in range(_STEPS):
         if not len(active):
             break
-        step = _newton_step(model, x, root, rows[active], place[active]) * length[active, None]
+        own = root if len(root) == 1 else root[active]
+        step = _newton_step(model, x, own, rows[active], place[active]) * length[active, None]
         trial = np.clip(place[active] + step, *limits)
         moved = np.abs(trial - place[active]).max(axis=1)
-        heights, residuals = _projected(rows[active], model.shape(x, trial) * root)
+        heights, residuals = _projected(rows[active], model.shape(x, trial) * own)
         better = (residuals <= residual[active]) & (heights > 0)
         won = active[better]
         place[won], height[won], residual[won] = trial[better], heights[better], residuals[better]
@@ -187,7 +130,9 @@ def _projected(rows: Floats, shapes: Floats) -> tuple[Floats, Floats]:
 
 def _newton_step(model: Saturation, x: Floats, root: Floats, rows: Floats, place: Floats) -> Floats:
     """Return Newton steps towards the largest log ⟨y, b⟩ − ½ log ⟨b, b⟩, which is the least residual sum of squares."""
-    shapes, slopes, curvatures = (one * root for one in model.derivatives(x, place))
+    shapes, slopes, curvatures = (
+        one * root.reshape(len(root), *[1] * (one.ndim - 2), len(x)) for one in model.derivatives(x, place)
+    )
     products, squares = (rows * shapes).sum(axis=1), (shapes**2).sum(axis=1)
     a1, c1 = (np.einsum("npr,nr->np", slopes, one) for one in (rows, shapes))
     a2, c2 = (np.einsum("npqr,nr->npq", curvatures, one) for one in (rows, shapes))
@@ -204,8 +149,8 @@ def _newton_step(model: Saturation, x: Floats, root: Floats, rows: Floats, place
 
 def saturation_statistic(
     model: Saturation, x: Floats, weights: Floats, shares: Floats, plateau: tuple[float, float] = PLATEAU
-) -> Callable[[Floats], Floats]:
-    """Return the function that takes mean curves to the fitted curve's plateau and core fractions: n × (1 + shares).
+) -> Statistic:
+    """Return the statistic that takes mean curves to the fitted curve's plateau and core fractions: n × (1 + shares).
 
     The plateau is the fitted curve's mean over the doses of ``plateau`` that the grid covers (Gauss–Legendre); a core
     fraction is the dose at which the fitted curve reaches a share of it. NaN where the best shape lies at the edge of
@@ -215,8 +160,8 @@ def saturation_statistic(
     nodes, node_weights = np.polynomial.legendre.leggauss(128)
     points, node_weights = low + (high - low) * (nodes + 1) / 2, node_weights / 2
 
-    def statistic(rows: Floats) -> Floats:
-        fit = fit_saturation(model, x, weights, rows)
+    def statistic(rows: Floats, own_weights: Floats | None = None) -> Floats:
+        fit = fit_saturation(model, x, weights if own_weights is None else own_weights, rows)
         usable = np.flatnonzero(np.isfinite(fit.height) & ~fit.edge)
         found = np.full((len(rows), 1 + len(shares)), np.nan)
         for chosen in np.array_split(usable, 1 + len(usable) // _CURVES_AT_ONCE):
@@ -239,7 +184,8 @@ def saturation_terms(
 ) -> "pd.DataFrame":
     """Return plateau and core fractions of the fitted curves for each model and group, in the columns of ``core_terms``.
 
-    ``method`` is the model's name; there is no interval where more than 5 % of the resamples have no such curve.
+    ``method`` is the model's name; there is no interval where more than 5 % of the resamples have no such curve. Where the
+    frame is not balanced, each curve is fitted with its own weights of the doses.
 
     Raises:
         InputError: a share is not between 0 and 1, or there are too few doses.
@@ -269,8 +215,8 @@ def _model_rows(
         why = f"undefined: the doses do not cover {plateau[0]:.0%} to {plateau[1]:.0%}"
         return [(g, model.name, share, term, *[np.nan] * 6, why) for g in curves.groups for term, share in keys]
     statistic = saturation_statistic(model, curves.x, curves.dose_weights, np.array(shares), plateau)
-    estimate = statistic(curves.pooled())
-    fit = fit_saturation(model, curves.x, curves.dose_weights, curves.pooled())
+    estimate = of_pooled(curves, statistic)
+    fit = fit_saturation(model, curves.x, curves.pooled_weights(), curves.pooled())
     found = bootstrap(curves, statistic, resamples, conf_level, bca=False)
     rows: list[tuple[Hashable, ...]] = []
     for i, group in enumerate(curves.groups):
@@ -279,7 +225,7 @@ def _model_rows(
             if why:
                 rows.append((group, model.name, share, term, *[np.nan] * 6, why))
                 continue
-            note = _no_interval(float(found.undefined[i, j]))
+            note = _no_interval(float(found.undefined[i, j]), curves.counts is None)
             figures = (found.std_error, *getattr(found, interval))
             error, low, high = (np.nan if note else one[i, j] for one in figures)
             rows.append((group, model.name, share, term, estimate[i, j], error, np.nan, np.nan, low, high, note))
@@ -294,7 +240,10 @@ def _undefined(model: Saturation, fit: SaturationFit, i: int) -> str:
     return why if fit.edge[i] else ""
 
 
-def _no_interval(undefined: float) -> str:
+def _no_interval(undefined: float, balanced: bool) -> str:
     if np.isnan(undefined):
         return f"no interval from fewer than {MINIMUM_DOCUMENTS} documents"
-    return f"no interval: {undefined:.0%} of the resamples have no such curve" if undefined > _MOST_UNDEFINED else ""
+    if undefined <= _MOST_UNDEFINED:
+        return ""
+    lacking = "" if balanced else ", or no row at some dose"
+    return f"no interval: {undefined:.0%} of the resamples have no such curve{lacking}"

@@ -14,15 +14,8 @@ from scipy.optimize import least_squares
 from ripplestats.errors import InputError
 from ripplestats.fits.bootstrap import resample_documents
 from ripplestats.fits.curves import document_curves
-from ripplestats.fits.saturation_curves import (
-    EXPONENTIAL,
-    HILL,
-    MODELS,
-    Saturation,
-    fit_saturation,
-    saturation_statistic,
-    saturation_terms,
-)
+from ripplestats.fits.saturation_curves import fit_saturation, saturation_statistic, saturation_terms
+from ripplestats.fits.saturation_shapes import EXPONENTIAL, HILL, MODELS, Saturation
 from tests.fits.frames import CHECKED, DOSES, frame_of, noisy_frame
 
 SHARES = np.array([0.5, 0.8, 0.9])

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.optimize import isotonic_regression
+from scipy.optimize import isotonic_regression, least_squares
 
 from ripplestats.errors import InputError
 from ripplestats.fits.bootstrap import of_resamples, resample_documents
@@ -16,6 +16,8 @@ from ripplestats.fits.breakpoint import BreakDesign
 from ripplestats.fits.core import core_fraction
 from ripplestats.fits.curves import UNBALANCED, DocumentCurves, document_curves
 from ripplestats.fits.saturation import isotonic
+from ripplestats.fits.saturation_curves import fit_saturation, saturation_statistic, saturation_terms
+from ripplestats.fits.saturation_shapes import MODELS, Saturation
 from ripplestats.fits.segmented import segmented, two_phase_statistic
 from ripplestats.fits.several_breaks import WORKING_WEIGHTS, several_breaks
 from tests.fits.frames import CHECKED, DOSES, estimates, least_squares_of_break, noisy_frame
@@ -233,3 +235,71 @@ def test_several_breaks_say_that_the_frame_is_not_balanced_and_how_resamples_are
         assert WORKING_WEIGHTS in notes
     assert WORKING_WEIGHTS not in segmented(noisy_frame(3), breaks=2, n_boot=20, **COLUMNS).notes
     assert WORKING_WEIGHTS not in segmented(frame, n_boot=20, **COLUMNS).notes
+
+
+def test_parametric_curves_of_a_balanced_frame_are_the_same_by_the_general_path() -> None:
+    frame = noisy_frame(7, n_documents=12, sizes=(1, 2))
+    curves = document_curves(pd.concat([frame, frame[frame["rate"] == 0.02]]), **COLUMNS)
+    assert curves.counts is None
+    assert set(curves.dose_weights) == {1, 2}
+    resamples = resample_documents(12, 60, np.random.default_rng(1))
+    plain, general = (saturation_terms(one, resamples) for one in (curves, by_the_general_path(curves)))
+    assert plain[["estimate", "std_error", "conf_low"]].notna().all(axis=None)
+    pd.testing.assert_frame_equal(general, plain, rtol=1e-9)
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
+@pytest.mark.parametrize("seed", range(3))
+def test_parametric_curves_are_those_of_least_squares_on_the_rows(model: Saturation, seed: int) -> None:
+    frame = with_holes(seed)
+    times = np.random.default_rng(seed).integers(0, 3, 10)
+    times[0] = 1
+    curves = document_curves(frame, **COLUMNS)
+    repeated = frame.loc[frame.index.repeat(times[frame["document_id"]])]
+    statistic = saturation_statistic(model, curves.x, curves.dose_weights, np.array([0.5]))
+    found = of_resamples(curves, statistic, times[None].astype(float))[0, 0]
+    x, y = repeated["rate"].to_numpy(), repeated["effect"].to_numpy()
+    starts = [[0.0, np.log(scale), 0.0][: 2 + model.grid(DOSES).shape[1] - 1] for scale in (0.005, 0.03, 0.2)]
+    fits = [
+        least_squares(
+            lambda p: np.exp(p[0]) * model.shape(x, p[None, 1:])[0] - y, start, xtol=1e-14, ftol=1e-14, gtol=1e-14
+        )
+        for start in starts
+    ]
+    best = min(fits, key=lambda fit: fit.cost).x
+    dense = np.linspace(0.1, 0.9, 20_001)
+    plateau = np.exp(best[0]) * np.trapezoid(model.shape(dense, best[None, 1:])[0], dense) / 0.8
+    half = model.inverse(np.array([[0.5 * plateau / np.exp(best[0])]]), best[None, 1:])[0, 0]
+    np.testing.assert_allclose(found, [plateau, half], rtol=1e-6)
+
+
+def test_weights_of_each_curve_are_those_of_the_curve_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ripplestats.fits.saturation_curves._CURVES_AT_ONCE", 7)
+    rng = np.random.default_rng(3)
+    curves = 1 - np.exp(-DOSES / rng.uniform(0.01, 0.1, (20, 1))) + 0.05 * rng.standard_normal((20, len(DOSES)))
+    weights = rng.uniform(0.1, 3, curves.shape)
+    for model in MODELS:
+        together = fit_saturation(model, DOSES, weights, curves)
+        for i in range(20):
+            alone = fit_saturation(model, DOSES, weights[i], curves[i : i + 1])
+            for name in vars(alone):
+                np.testing.assert_allclose(getattr(together, name)[i], getattr(alone, name)[0], rtol=1e-7)
+
+
+@pytest.mark.parametrize("curve", ["exponential", "hill"])
+def test_parametric_curves_say_that_the_frame_is_not_balanced_and_why_there_is_no_interval(curve: str) -> None:
+    frame = noisy_frame(6, n_documents=10)
+    fit = core_fraction(with_holes(3), curve=curve, n_boot=100, **COLUMNS)
+    assert UNBALANCED in fit.notes
+    assert np.isfinite(fit.tidy()[["estimate", "std_error", "conf_low", "conf_high"]]).all(axis=None)
+    lonely = frame[(frame["rate"] != 0.03) | (frame["document_id"] == 3)]
+    terms = core_fraction(lonely, curve=curve, n_boot=100, **COLUMNS).tidy()
+    assert np.isfinite(terms["estimate"]).all()
+    assert terms[["std_error", "conf_low", "conf_high"]].isna().all(axis=None)
+    assert (
+        terms["note"]
+        .str.fullmatch(r"no interval: \d+% of the resamples have no such curve, or no row at some dose")
+        .all()
+    )
+    few = core_fraction(lonely[lonely["document_id"].isin([2, 3, 4])], curve=curve, n_boot=20, **COLUMNS).tidy()
+    assert (few["note"] == "no interval from fewer than 4 documents").all()
