@@ -122,7 +122,7 @@ def bootstrap(
     plain, expanded = (_quantiles(values, _both_tails(one, estimate)) for one in (alpha, wider))
     corrected = (np.full(estimate.shape, np.nan),) * 2
     if bca:
-        left_out = _of_replicates(statistic, *curves.without_each())
+        left_out = of_replicates(statistic, *curves.without_each())
         corrected = _quantiles(values, _bca_levels(values, estimate, left_out, alpha))
     return Interval(std_error, expanded, plain, corrected, 1.0 - defined.mean(axis=0))
 
@@ -155,11 +155,11 @@ def of_resamples(curves: DocumentCurves, statistic: Statistic, multiplicities: F
     A replicate in which a dose has no row is undefined.
     """
     weights = None if curves.counts is None else curves.pooled_weights(multiplicities)
-    return _of_replicates(statistic, curves.pooled(multiplicities), weights)
+    return of_replicates(statistic, curves.pooled(multiplicities), weights)
 
 
-def _of_replicates(statistic: Statistic, curves: Floats, weights: Floats | None) -> Floats:
-    """Return the statistic of curves of the shape replicates × groups × doses."""
+def of_replicates(statistic: Statistic, curves: Floats, weights: Floats | None) -> Floats:
+    """Return the statistic of curves of the shape replicates × groups × doses; NaN where a dose weighs nothing."""
     rows = curves.reshape(-1, curves.shape[-1])
     if weights is None:
         flat = statistic(rows)

@@ -1,8 +1,9 @@
 """What makes a prompt's curve high, steep or early: covariates of prompts as moderators of the dose–response curve.
 
-The design is balanced, so the fixed effects of the mixed model "dose × covariates, random coefficients of each prompt"
+Where the design is balanced, the fixed effects of the mixed model "dose × covariates, random coefficients of each prompt"
 are those of regressing each prompt's own least-squares coefficients on its covariates (Laird & Ware 1982, Biometrics 38:963;
-best whatever the variances, Zyskind 1967, Ann. Math. Stat. 38:1092). Standard errors are from documents, not the model's.
+best whatever the variances, Zyskind 1967, Ann. Math. Stat. 38:1092). Where it is not, the prompts' coefficients differ in
+precision, and their regression is right on average, but not the best. Standard errors are from documents, not the model's.
 """
 
 from collections.abc import Hashable, Sequence
@@ -10,25 +11,25 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ripplestats.errors import InputError
 from ripplestats.fits.bootstrap import MINIMUM_DOCUMENTS
-from ripplestats.fits.breakpoint import MINIMUM_DOSES, BreakDesign
-from ripplestats.fits.core import core_statistic
-from ripplestats.fits.curves import DocumentCurves, Floats, document_curves
+from ripplestats.fits.covariates import CovariateDesign, Term, covariate_design, matched
+from ripplestats.fits.curves import Floats, document_curves
+from ripplestats.fits.prompt_quantities import PromptQuantity, prompt_quantities
 from ripplestats.fits.result import TERMS, FitResult
-from ripplestats.fits.saturation import PLATEAU, plateau_weights
+from ripplestats.fits.saturation import PLATEAU
 from ripplestats.rendering.charts import draw_terms, in_standard_errors
 
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Where a threshold is undefined, the slope is the one up to this dose.
-_USUAL_LIMIT = 0.10
-#: A covariate of which the others explain more than this share is their combination.
-_COLLINEAR = 1 - 1e-10
+UNBALANCED_PROMPTS = (
+    "The frame is not balanced: each prompt's coefficients come from the doses that it has. They differ in precision, which "
+    "the standard errors allow for."
+)
 _COLUMNS = (*TERMS, "p_adjusted")
-Term = tuple[str, list[int]]
 
 
 def moderators(
@@ -49,7 +50,8 @@ def moderators(
     """Regress plateau, slope and core fraction of prompts on their covariates, all covariates together.
 
     Args:
-        frame: one row a prompt, dose and group; rows beyond that (blocks, without ``by``) are averaged.
+        frame: one row a prompt, dose and group; rows beyond that (blocks, without ``by``) are averaged. Prompts may lack
+            doses that others have: what a prompt's own doses do not give is left out, and a note says of how many.
         prompts: one row a prompt, with its covariates.
         y, x: columns of effect and dose.
         covariates: columns of ``prompts``, or ``log(column)``. Numbers are standardised; text, categories and truth
@@ -80,18 +82,21 @@ def moderators(
     if not 0 < share < 1 or not 0 < conf_level < 1:
         raise InputError(f"share={share} and conf_level={conf_level} lie between 0 and 1")
     curves = document_curves(frame, y=y, x=x, cluster=prompt, by=by)
-    if curves.counts is not None:
-        raise InputError("moderators need a balanced frame: every prompt with every dose and group")
     documents = _documents(frame, prompt, cluster)
-    design, terms, notes = _design(_matched(prompts, documents.index, prompt, covariates), documents, covariates)
-    if len(documents) < design.shape[1] + 2:
-        raise InputError(f"{len(documents)} prompts are too few for {design.shape[1]} coefficients")
+    design = covariate_design(matched(prompts, documents.index, prompt, covariates))
+    if len(documents) < design.matrix.shape[1] + 2:
+        raise InputError(f"{len(documents)} prompts are too few for {design.matrix.shape[1]} coefficients")
+    codes = pd.factorize(documents.to_numpy())[0]
+    quantities = [prompt_quantities(curves, i, slope_up_to, share, plateau) for i in range(len(curves.groups))]
     tables = []
-    for i, group in enumerate(curves.groups):
-        for name, values in _quantities(curves, i, slope_up_to, share, plateau).items():
-            table = _regressed(name, values, design, terms, documents.to_numpy(), conf_level)
+    for group, some in zip(curves.groups, quantities, strict=True):
+        for quantity in some:
+            table = _regressed(quantity, design, codes, conf_level)
             tables.append(table if by is None else table.assign(**{by: group})[[by, *_COLUMNS]])
     found = pd.concat(tables, ignore_index=True)
+    notes = design.notes
+    if curves.counts is not None:
+        notes = (*notes, UNBALANCED_PROMPTS, *_left_out(quantities, by))
     limit = f"a dose of {slope_up_to:g}" if slope_up_to else "the threshold of the mean curve, taken as known"
 
     return FitResult(
@@ -121,156 +126,60 @@ def _documents(frame: "pd.DataFrame", prompt: str, cluster: str) -> "pd.Series[A
     return pairs.set_index(prompt)[cluster].sort_index()
 
 
-def _matched(
-    prompts: "pd.DataFrame", wanted: "pd.Index[Any]", prompt: str, covariates: Sequence[str]
-) -> "pd.DataFrame":
-    """Return the covariates in the order of the curves, logarithms taken."""
-    import pandas as pd
-
-    if not covariates or len(set(covariates)) < len(covariates):
-        raise InputError("covariates must name at least one column, each once")
-    inner = {name: name[4:-1] if name.startswith("log(") and name.endswith(")") else name for name in covariates}
-    for column in (prompt, *inner.values()):
-        if column not in prompts:
-            raise InputError(f"the prompts have no column {column!r}; they have {', '.join(map(str, prompts.columns))}")
-    if prompts[prompt].duplicated().any() or not wanted.isin(prompts[prompt]).all():
-        raise InputError(f"the prompts must have one row for each {prompt} of the frame")
-    table = prompts.set_index(prompt).loc[wanted]
-    found = pd.DataFrame(index=wanted)
-    for name, column in inner.items():
-        values = table[column]
-        if values.isna().any():
-            raise InputError(f"covariate {column!r} is missing for {int(values.isna().sum())} of {len(values)} prompts")
-        if name != column:
-            if values.dtype.kind not in "fiu" or (values <= 0).any():
-                raise InputError(f"covariate {name!r}: a logarithm needs positive numbers")
-            values = np.log(values)
-        if values.dtype.kind == "f" and not np.isfinite(values).all():
-            raise InputError(f"covariate {name!r} is not finite for some prompts")
-        found[name] = values
-    return found
-
-
-def _design(
-    table: "pd.DataFrame", documents: "pd.Series[Any]", covariates: Sequence[str]
-) -> tuple[Floats, list[Term], tuple[str, ...]]:
-    """Return the design matrix (intercept first), the columns of each term, and notes.
-
-    A term without columns is undefined; a term of several is tested as one.
-    """
-    columns: list[Floats] = [np.ones(len(table))]
-    terms: list[Term] = []
-    notes: list[str] = []
-    for name in covariates:
-        values = table[name]
-        levels = values.value_counts(sort=True)
-        if len(levels) < 2:
-            terms.append((name, []))
-        elif values.dtype.kind in "fiu":
-            columns.append((values.to_numpy(np.float64) - values.mean()) / values.std(ddof=1))
-            terms.append((name, [len(columns) - 1]))
-        else:
-            first = len(columns)
-            for level in levels.index[1:]:
-                columns.append((values == level).to_numpy(np.float64))
-                scarce = documents[(values == level).to_numpy()].nunique() < MINIMUM_DOCUMENTS
-                # A negative place marks a level that has too few documents for a standard error of its own.
-                terms.append((f"{name}[{level}]", [-(len(columns) - 1) if scarce else len(columns) - 1]))
-            told = [places[0] for _, places in terms if places and places[0] >= first]
-            terms.append((f"{name} (any)", told))
-            notes.append(f"{name}: against {levels.index[0]!r} ({levels.iloc[0]} prompts).")
-    design = np.column_stack(columns)
-    return design, terms, (*notes, *_check_collinear(design, terms))
-
-
-def _check_collinear(design: Floats, terms: list[Term]) -> tuple[str, ...]:
-    """Return a note on covariates that the others nearly determine.
-
-    Raises:
-        InputError: one is a linear combination of the others.
-    """
-    near = []
-    for name, places in terms:
-        if len(places) != 1:
-            continue
-        one, others = design[:, abs(places[0])], np.delete(design, abs(places[0]), axis=1)
-        left = one - others @ np.linalg.lstsq(others, one, rcond=None)[0]
-        explained = 1 - float((left**2).sum() / ((one - one.mean()) ** 2).sum())
-        if explained > _COLLINEAR:
-            raise InputError(f"covariate {name!r} is a linear combination of the others; leave one of them out")
-        if explained > 0.9:
-            near.append(name)
-    return (f"Hard to tell apart (variance inflated tenfold or more): {', '.join(near)}.",) if near else ()
-
-
-def _quantities(
-    curves: DocumentCurves, i: int, limit: float | None, share: float, plateau: tuple[float, float]
-) -> dict[str, Floats | str]:
-    """Return plateau, slope and core pseudo-value of each prompt, or why there is none."""
-    values = curves.values[:, i]
-    level = plateau_weights(curves.x, plateau)
-    why = f"undefined: the doses do not cover {plateau[0]:.0%} to {plateau[1]:.0%}"
-    found: dict[str, Floats | str] = {"plateau": why if level is None else values @ level}
-    found["slope"] = _slopes(curves, values, limit)
-    found["core"] = why if level is None else _core_pseudo_values(curves, values, level, share)
-    return found
-
-
-def _slopes(curves: DocumentCurves, values: Floats, limit: float | None) -> Floats | str:
-    if limit is None:
-        design = BreakDesign(curves.x, curves.dose_weights)
-        fit = design.fit(values.mean(axis=0)[None]) if len(curves.x) >= MINIMUM_DOSES else None
-        inside = fit is not None and design.first < fit.breakpoint[0] < design.last
-        limit = float(fit.breakpoint[0]) if fit is not None and inside else _USUAL_LIMIT
-    below = curves.x <= limit * (1 + 1e-9)
-    if below.sum() < 2:
-        return f"undefined: fewer than two doses up to {limit:.3g}"
-    weights = curves.dose_weights * below
-    centred = weights * (curves.x - weights @ curves.x / weights.sum())
-    slopes: Floats = values @ (centred / (centred @ curves.x))
-    return slopes
-
-
-def _core_pseudo_values(curves: DocumentCurves, values: Floats, level: Floats, share: float) -> Floats | str:
-    n = len(values)
-    statistic = core_statistic(curves, level, np.array([share]))
-    mean = values.mean(axis=0)
-    whole = statistic(mean[None])[0, 1]
-    left_out = statistic((n * mean - values) / (n - 1))[:, 1]
-    if not np.isfinite([whole, *left_out]).all():
-        return (
-            f"undefined: the mean curve, whole or without some prompt, does not reach {share:.0%} of a positive plateau"
-        )
-    pseudo_values: Floats = n * whole - (n - 1) * left_out
-    return pseudo_values
+def _left_out(quantities: Sequence[Sequence[PromptQuantity]], by: str | None) -> list[str]:
+    """Say of each quantity how many prompts do not have it, and why; of several groups the most in one."""
+    notes = []
+    for same in zip(*quantities, strict=True):
+        # A quantity that no prompt of a group has is undefined, which its terms say.
+        lacking = {int((~one.known).sum()): one for one in same if one.known.any()}
+        most = max(lacking, default=0)
+        if most:
+            where = "" if by is None else f" (in the {by} where they are most)"
+            why = lacking[most].why
+            notes.append(f"{same[0].name}: {most} of {len(same[0].values)} prompts{where} are left out: {why}.")
+    return notes
 
 
 def _regressed(
-    quantity: str, values: Floats | str, design: Floats, terms: list[Term], documents: Any, conf_level: float
+    quantity: PromptQuantity, design: CovariateDesign, codes: NDArray[np.intp], conf_level: float
 ) -> "pd.DataFrame":
-    """Return the terms of one quantity."""
+    """Return the terms of one quantity, from the prompts that have it; ``codes`` number their documents."""
     import pandas as pd
     import statsmodels.api as sm
 
-    codes = pd.factorize(documents)[0]
-    n_documents = codes.max() + 1
-    why = values if isinstance(values, str) else ""
-    if not why and np.ptp(values) <= 1e-12 * np.abs(values).max():
-        why = "undefined: the same for all prompts"
-    # Clustered errors of q coefficients have no more than D − 1 directions.
-    if not why and n_documents < max(MINIMUM_DOCUMENTS, design.shape[1] + 1):
-        why = f"undefined: {n_documents} documents are too few for {design.shape[1]} coefficients"
-    fit = None
+    known = quantity.known
+    values, matrix = quantity.values[known], design.matrix[known]
+    why, fit = _undefined(quantity, matrix, len(np.unique(codes[known]))), None
     if not why:
-        options = {"groups": codes, "use_correction": True, "df_correction": True}
-        fit = sm.OLS(values, design).fit(cov_type="cluster", cov_kwds=options, use_t=True)
-    rows = [_row(f"{quantity}: {name}", places, fit, why, conf_level) for name, places in terms]
+        groups = np.unique(codes[known], return_inverse=True)[1]
+        options = {"groups": groups, "use_correction": True, "df_correction": True}
+        fit = sm.OLS(values, matrix).fit(cov_type="cluster", cov_kwds=options, use_t=True)
+    scarce = design.scarce(codes, known, MINIMUM_DOCUMENTS)
+    rows = [_row(quantity.name, term, scarce, fit, why, conf_level) for term in design.terms]
     table = pd.DataFrame(rows, columns=list(_COLUMNS))
     # A categorical covariate enters its family once, by the joint test.
-    family = [i for i, (name, _) in enumerate(terms) if "[" not in name and np.isfinite(table["p_value"].iloc[i])]
+    p_values = table["p_value"].to_numpy()
+    family = [i for i, term in enumerate(design.terms) if term.kind != "level" and np.isfinite(p_values[i])]
     if family:
-        table.loc[family, "p_adjusted"] = _holm(table["p_value"].to_numpy()[family])
+        table.loc[family, "p_adjusted"] = _holm(p_values[family])
     return table
+
+
+def _undefined(quantity: PromptQuantity, matrix: Floats, n_documents: int) -> str:
+    """Say why there is no regression of a quantity on the rows that have it, or nothing if there is."""
+    values, n_columns = quantity.values[quantity.known], matrix.shape[1]
+    if not len(values):
+        return f"undefined: {quantity.why}"
+    if np.ptp(values) <= 1e-12 * np.abs(values).max():
+        return "undefined: the same for all prompts"
+    # Clustered errors of q coefficients have no more than D − 1 directions.
+    if n_documents < max(MINIMUM_DOCUMENTS, n_columns + 1):
+        return f"undefined: {n_documents} documents are too few for {n_columns} coefficients"
+    if len(values) < n_columns + 2:
+        return f"undefined: {len(values)} prompts are too few for {n_columns} coefficients"
+    if np.linalg.matrix_rank(matrix) < n_columns:
+        return f"undefined: the {len(values)} prompts that have it do not tell the covariates apart"
+    return ""
 
 
 def _holm(p_values: Floats) -> Floats:
@@ -281,18 +190,21 @@ def _holm(p_values: Floats) -> Floats:
     return adjusted
 
 
-def _row(term: str, places: list[int], fit: Any, why: str, conf_level: float) -> tuple[Hashable, ...]:
-    blank = [np.nan] * 6
-    if fit is None or not places:
-        reason = "too few documents of each level" if term.endswith(" (any)") else "the covariate is constant"
-        return (term, *blank, why or f"undefined: {reason}", np.nan)
-    if len(places) > 1 or term.endswith(" (any)"):
-        test = fit.f_test(np.eye(len(fit.params))[places])
-        note = f"F test of {len(places)} coefficients"
-        return (term, np.nan, np.nan, float(test.fvalue), float(test.pvalue), np.nan, np.nan, note, np.nan)
-    place = places[0]
-    if place < 0:
-        return (term, *blank, f"undefined: fewer than {MINIMUM_DOCUMENTS} documents", np.nan)
+def _row(quantity: str, term: Term, scarce: set[int], fit: Any, why: str, conf_level: float) -> tuple[Hashable, ...]:
+    name, blank = f"{quantity}: {term.name}", [np.nan] * 6
+    columns = [one for one in term.columns if one not in scarce]
+    if fit is None or not columns:
+        reason = {
+            "number": "the covariate is constant",
+            "level": f"fewer than {MINIMUM_DOCUMENTS} documents",
+            "any": "too few documents of each level",
+        }[term.kind]
+        return (name, *blank, why or f"undefined: {reason}", np.nan)
+    if term.kind == "any":
+        test = fit.f_test(np.eye(len(fit.params))[columns])
+        note = f"F test of {len(columns)} coefficients"
+        return (name, np.nan, np.nan, float(test.fvalue), float(test.pvalue), np.nan, np.nan, note, np.nan)
+    place = columns[0]
     low, high = fit.conf_int(1 - conf_level)[place]
     figures = (fit.params[place], fit.bse[place], fit.tvalues[place], fit.pvalues[place], low, high)
-    return (term, *map(float, figures), "", np.nan)
+    return (name, *map(float, figures), "", np.nan)

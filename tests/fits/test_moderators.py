@@ -5,6 +5,7 @@ depend on them in a balanced design); 1e-9 against least squares and the sandwic
 """
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from ripplestats.errors import InputError
-from ripplestats.fits.moderators import moderators
+from ripplestats.fits.core import core_fraction
+from ripplestats.fits.curves import DocumentCurves, document_curves
+from ripplestats.fits.moderators import UNBALANCED_PROMPTS, moderators
 from ripplestats.fits.saturation import plateau_weights
 from tests.fits.frames import CHECKED, DOSES, document_twice, frame_of, relabelled, two_phase
 
@@ -197,10 +200,127 @@ def test_unusable_covariates_are_refused(change: dict[str, object], covariates: 
         found(frame, prompts.assign(**change), covariates)
 
 
-def test_an_unbalanced_frame_is_refused() -> None:
-    frame, prompts = data(12)
-    with pytest.raises(InputError, match="balanced"):
-        found(frame.drop(index=3), prompts, ["entropy"])
+def with_gaps(frame: pd.DataFrame, seed: int, share: float = 0.2) -> pd.DataFrame:
+    """The frame without a share of its rows, at random."""
+    return frame[np.random.default_rng(seed).random(len(frame)) > share]
+
+
+def test_a_balanced_frame_gives_the_same_by_the_general_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    frame, prompts = data(13)
+    # Prompts count once, also those with two rows at each dose; a dose may stand for two rows.
+    frame = pd.concat([frame, frame[frame["prompt_id"] < 7], frame[frame["rate"] == 0.02]])
+    frame = pd.concat([frame, frame[(frame["prompt_id"] < 7) & (frame["rate"] == 0.02)].drop_duplicates()])
+    for options in ({"slope_up_to": LIMIT}, {}):
+        plain = moderators(frame, prompts, **NAMES, covariates=["entropy", "kind"], **options)
+        with monkeypatch.context() as patched:
+            patched.setattr("ripplestats.fits.moderators.document_curves", general_curves)
+            general = moderators(frame, prompts, **NAMES, covariates=["entropy", "kind"], **options)
+        pd.testing.assert_frame_equal(general.terms, plain.terms, rtol=1e-8, atol=1e-12)
+        assert set(general.notes) - set(plain.notes) == {UNBALANCED_PROMPTS}
+
+
+def general_curves(frame: pd.DataFrame, **columns: str) -> DocumentCurves:
+    curves = document_curves(frame, **columns)
+    assert curves.counts is None
+    assert set(curves.weights) == set(curves.dose_weights) == {1, 2}
+    counts = np.broadcast_to(curves.weights[:, None, None] * curves.dose_weights, curves.values.shape)
+    return replace(curves, counts=counts)
+
+
+def test_prompts_with_gaps_give_what_their_own_rows_give() -> None:
+    frame, prompts = data(14)
+    holed = with_gaps(frame, 14)
+    terms = found(holed, prompts, ["entropy"])
+    x = np.column_stack([np.ones(40), (prompts["entropy"] - prompts["entropy"].mean()) / prompts["entropy"].std()])
+    whole = core(holed)
+    by_hand: dict[str, list[float]] = {"plateau": [], "slope": [], "core": []}
+    for prompt in range(40):
+        rows = holed[holed["prompt_id"] == prompt]
+        points = np.union1d(rows.loc[rows["rate"] >= 0.1, "rate"], max(0.1, rows["rate"].min()))
+        heights = np.interp(points, rows["rate"], rows["effect"])
+        by_hand["plateau"].append(np.trapezoid(heights, points) / (points[-1] - points[0]))
+        below = rows[rows["rate"] <= LIMIT]
+        by_hand["slope"].append(np.polyfit(below["rate"], below["effect"], 1)[0])
+        by_hand["core"].append(40 * whole - 39 * core(holed[holed["prompt_id"] != prompt]))
+    for name, values in by_hand.items():
+        expected = np.linalg.lstsq(x, np.array(values), rcond=None)[0][1]
+        assert terms.loc[f"{name}: entropy", "estimate"] == pytest.approx(expected, rel=1e-8), name
+
+
+def core(frame: pd.DataFrame) -> float:
+    fit = core_fraction(frame, **NAMES, cluster="prompt_id", share=(0.5,), n_boot=20, interval="percentile")
+    return float(fit.tidy()["estimate"].iloc[1])
+
+
+def test_what_moderates_is_found_in_a_frame_with_gaps() -> None:
+    frame, prompts = data(2, n=200, n_documents=100)
+    whole, holed = (found(one, prompts, ["entropy", "length"]) for one in (frame, with_gaps(frame, 3)))
+    assert holed.loc["plateau: entropy", "conf_low"] < 0.3 < holed.loc["plateau: entropy", "conf_high"]
+    assert holed.loc["plateau: length", "p_value"] > 0.05
+    assert holed.loc["core: entropy", "p_value"] > 0.05
+    # A fifth of the rows less costs little precision, but of the core, for which prompts stand in for each other.
+    errors = holed["std_error"] / whole["std_error"]
+    assert errors[:4].between(0.9, 1.2).all()
+    assert errors[4:].between(1.2, 2.5).all()
+
+
+def test_prompts_without_a_quantity_are_left_out_of_it_and_counted() -> None:
+    frame, prompts = data(15)
+    few, narrow = frame["prompt_id"] < 3, frame["prompt_id"].between(3, 7)
+    gone = few & (frame["rate"] < LIMIT) & (frame["rate"] > DOSES[0]) | narrow & (frame["rate"] > 0.2)
+    holed = frame[~gone & ~((frame["rate"] == LIMIT) & (frame["prompt_id"] != 30))]
+    fit = moderators(holed, prompts, **NAMES, covariates=["entropy"], slope_up_to=LIMIT)
+    terms = fit.tidy().set_index("term")
+    assert UNBALANCED_PROMPTS in fit.notes
+    assert "slope: 3 of 40 prompts are left out: fewer than two doses up to 0.03." in fit.notes
+    assert "plateau: 5 of 40 prompts are left out: the doses do not cover 10% to 90%." in fit.notes
+    (note,) = (note for note in fit.notes if note.startswith("core: 1 of 40 prompts are left out"))
+    assert "no other prompt with one of their doses" in note
+    entropy = ((prompts["entropy"] - prompts["entropy"].mean()) / prompts["entropy"].std()).to_numpy()
+    slopes = [np.polyfit(*holed[(holed["prompt_id"] == i) & (holed["rate"] <= LIMIT)][["rate", "effect"]].T.to_numpy(), 1)
+              for i in range(3, 40)]  # fmt: skip
+    expected = np.polyfit(entropy[3:], np.array(slopes)[:, 0], 1)[0]
+    assert terms.loc["slope: entropy", "estimate"] == pytest.approx(expected, rel=1e-9)
+    both = pd.concat([holed.assign(layer=0), frame.assign(layer=1)])
+    notes = moderators(both, prompts, **NAMES, covariates=["entropy"], by="layer", slope_up_to=LIMIT).notes
+    assert any(
+        note.startswith("slope: 3 of 40 prompts (in the layer where they are most) are left out") for note in notes
+    )
+
+
+def test_a_group_that_prompts_lack_is_fitted_from_the_others() -> None:
+    frame, prompts = data(16)
+    others = frame[frame["prompt_id"] >= 10]
+    both = pd.concat([frame.assign(layer=0), others.assign(layer=1)])
+    terms = moderators(both, prompts, **NAMES, covariates=["entropy"], by="layer", slope_up_to=LIMIT).tidy()
+    alone = found(others, prompts, ["entropy"])
+    ratio = prompts["entropy"].std() / prompts.loc[10:, "entropy"].std()
+    for name in ("plateau", "slope", "core"):
+        row = terms[(terms["layer"] == 1) & (terms["term"] == f"{name}: entropy")].iloc[0]
+        expected = alone.loc[f"{name}: entropy"]
+        # In units of the standard deviation of all prompts, not of these.
+        assert row["estimate"] == pytest.approx(expected["estimate"] * ratio, rel=1e-7)
+        assert row["p_value"] == pytest.approx(expected["p_value"], rel=1e-6)
+
+
+def test_too_few_prompts_with_a_quantity_have_a_reason() -> None:
+    frame, prompts = data(17)
+    high = frame["rate"] > 0.2
+
+    def plateau(kept: "pd.Series[bool]", covariates: list[str]) -> pd.DataFrame:
+        terms = found(frame[~high | kept], prompts.assign(rare=["a", "b"] * 5 + ["a"] * 30), covariates)
+        return terms[terms.index.str.startswith("plateau")]
+
+    assert plateau(frame["prompt_id"] < 3, ["entropy"])["note"].tolist() == [
+        "undefined: 3 documents are too few for 2 coefficients"
+    ]
+    in_few = frame.assign(document_id=frame["prompt_id"])["prompt_id"].isin([0, 1, 2, 3, 4])
+    assert "5 prompts are too few for 4 coefficients" in plateau(in_few, ["entropy", "length", "rare"])["note"].iloc[0]
+    assert "do not tell the covariates apart" in plateau(frame["prompt_id"] >= 12, ["rare"])["note"].iloc[0]
+    # Of the prompts that have a plateau fewer than four documents hold the level.
+    scarce = plateau(frame["prompt_id"] >= 5, ["entropy", "rare"])
+    assert scarce.loc["plateau: rare[b]", "note"] == "undefined: fewer than 4 documents"
+    assert np.isfinite(scarce.loc["plateau: entropy", "estimate"])
 
 
 def test_a_prompt_of_two_documents_is_refused() -> None:
