@@ -37,7 +37,8 @@ def break_test(
     """Test the null that the mean dose–response curve is a straight line against one break anywhere.
 
     Args:
-        frame: one row a prompt, dose and group; every document has every dose.
+        frame: one row a prompt, dose and group. Where documents lack doses that others have, each counts at each dose
+            by its rows, and a note says so.
         y, x, cluster, by: columns of effect, dose, document, and group (None for one curve).
         n_boot, seed: of the sign flips of documents.
 
@@ -46,7 +47,7 @@ def break_test(
         ``statistic`` is the largest F over breakpoints (``sup_f``), NaN where the curve is flat or straight but for rounding.
 
     Raises:
-        InputError: the frame is not balanced, or has too few doses or documents.
+        InputError: the frame has too few doses or documents.
 
     Examples:
         With the simulated ``frame`` of ``docs/examples/simulated_frame.py``:

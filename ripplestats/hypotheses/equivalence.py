@@ -35,7 +35,8 @@ def equivalence(
     """Test whether the mean effects at two doses differ by less than a margin.
 
     Args:
-        frame: one row a prompt, dose and group; every document has every dose.
+        frame: one row a prompt, dose and group. Where documents lack doses that others have, each counts at each dose
+            by its rows, and a note says so.
         y, x, cluster, by: columns of effect, dose, document, and group (None for one curve).
         at: the two doses; the nearest of the grid are used, at most a tenth away.
         margin: in units of y.

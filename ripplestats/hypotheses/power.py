@@ -18,13 +18,13 @@ from ripplestats.fits.planning.design import (
     INHERITED,
     MOST_DOCUMENTS,
     Plan,
-    alone,
     per_document_of,
+    remarks,
     with_caution,
     with_cost,
 )
 from ripplestats.fits.planning.goals import Goal, exact_rows, simulated_rows
-from ripplestats.fits.planning.pilot import Achieved, Pilot, estimator, pilot_of
+from ripplestats.fits.planning.pilot import Achieved, Pilot, estimator, pilots_of
 from ripplestats.fits.planning.variance_components import VarianceComponents, variance_components
 from ripplestats.fits.run_estimates import MAIN_METRICS, main_metric, recorded_in
 from ripplestats.fits.saturation import plateau_weights
@@ -64,7 +64,7 @@ def plan_claim(
     """Say how many documents support a claim (over all blocks but the first) with a given power, from a pilot.
 
     Args:
-        effects: of the pilot run; the arm ``top`` with the median, and for claim 5 the arm ``random``. Where they hold no
+        effects: of the pilot run, of which prompts that lack a rate are left out, which a note says; the arm ``top`` with the median, and for claim 5 the arm ``random``. Where they hold no
             log-probability they are changes of the logit, and the claim's limit is the same number of logits.
         claim: its name, one of ``CLAIMS``: 1, 2, 3, 4 (effect) or 5.
         power: probability that the claim is called *supported*, if the truth is what the pilot shows.
@@ -92,13 +92,13 @@ def plan_claim(
         return plan_mean_claim(
             claim, components, power=power, per_document=per_document_of(pilot, per_document),
             most=most or MOST_DOCUMENTS, seconds_per_prompt=seconds_per_prompt,
-            pilot_documents=pilot.n_documents, notes=alone(pilot),
+            pilot_documents=pilot.n_documents, notes=remarks(pilot),
         )  # fmt: skip
     if claim not in _TESTS:
         raise InputError(f"claim {claim!r} cannot be planned; allowed: {', '.join((*MEANS, *_TESTS))}")
     if n_studies < 20 or n_boot < 20 or seed < 0:
         raise InputError(f"n_studies={n_studies} and n_boot={n_boot} are at least 20, seed={seed} is not negative")
-    pilot, goal = _pilot(effects, "top", "median"), Goal("power", power)
+    (pilot,), goal = _pilots(cell_rows(effects, "top", "median")), Goal("power", power)
     _check_true_of(pilot, claim)
     achieved = simulated_power(pilot, claim, n_studies, n_boot, seed)
     rows = simulated_rows(goal, achieved, per_document_of(pilot, per_document), most or MOST_SIMULATED)
@@ -108,7 +108,7 @@ def plan_claim(
         "is inherited."
     )
     rows = with_cost(rows.assign(documents_cautious=np.nan), seconds_per_prompt)
-    return Plan(_question(claim, power), rows, (how, *alone(pilot)))
+    return Plan(_question(claim, power), rows, (how, *remarks(pilot)))
 
 
 def plan_mean_claim(
@@ -201,15 +201,18 @@ def _check_true_of(pilot: Pilot, claim: str) -> None:
 
 def claim_components(effects: "pd.DataFrame", claim: str) -> tuple[Pilot, VarianceComponents]:
     """Return the pilot of the main cell and the variance components of what a claim is about, one value a prompt."""
-    main = _pilot(effects, "top", "median")
     if claim == INSENSITIVITY:
+        (main,) = _pilots(cell_rows(effects, "top", "median"))
         values = _contrast(main, nearest_dose(main.x, 0.9) - nearest_dose(main.x, 0.1))
     elif claim == FIRST_BLOCK:
-        first = _pilot(effects, "top", "median", first_block=True)
+        first, main = _pilots(
+            cell_rows(effects, "top", "median", first_block=True), cell_rows(effects, "top", "median")
+        )
         values = _contrast(first, plateau_weights(main.x)) - _contrast(main, plateau_weights(main.x))
     else:
+        main, random = _pilots(cell_rows(effects, "top", "median"), cell_rows(effects, "random", "median"))
         weights = plateau_weights(main.x, SPECIFIC_DOSES)
-        values = _contrast(main, weights) - _contrast(_pilot(effects, "random", "median"), weights)
+        values = _contrast(main, weights) - _contrast(random, weights)
     return main, variance_components(values, main.documents)
 
 
@@ -220,9 +223,9 @@ def _contrast(pilot: Pilot, weights: Floats | None) -> Floats:
     return values
 
 
-def _pilot(effects: "pd.DataFrame", arm: str, replacement: str, *, first_block: bool = False) -> Pilot:
-    rows = cell_rows(effects, arm, replacement, first_block=first_block)
-    return pilot_of(rows, y=main_metric(recorded_in(rows, MAIN_METRICS)), x="effective_rate", cluster="document_id")
+def _pilots(*cells: "pd.DataFrame") -> list[Pilot]:
+    metric = main_metric(recorded_in(cells[0], MAIN_METRICS))
+    return pilots_of(cells, y=metric, x="effective_rate", cluster="document_id")
 
 
 def cell_rows(effects: "pd.DataFrame", arm: str, replacement: str, *, first_block: bool = False) -> "pd.DataFrame":

@@ -58,6 +58,26 @@ def test_what_is_planned_for_is_what_the_claim_is_about(effects: pd.DataFrame) -
         assert found.document**2 == pytest.approx(max(documents.mean(axis=1).var(ddof=1) - within / 2, 0), rel=1e-5)
 
 
+def test_what_is_compared_is_compared_for_prompts_that_have_all_of_it(effects: pd.DataFrame) -> None:
+    rate = effects["effective_rate"].max()
+    last = effects["effective_rate"] == rate
+    gone = (effects["arm"] == "top") & (effects["layer"] > 0) & (effects["prompt_id"] == 3) & last
+    gone |= (effects["arm"] == "random") & (effects["layer"] == 1) & (effects["prompt_id"] == 8) & last
+    gone |= (effects["layer"] == 0) & (effects["prompt_id"] == 11)
+    for claim, lacking in ((SPECIFICITY, {3, 8}), (FIRST_BLOCK, {3, 11}), (INSENSITIVITY, {3})):
+        plan = plan_claim(effects[~gone], claim)
+        expected = plan_claim(effects[~effects["prompt_id"].isin(lacking)], claim)
+        pd.testing.assert_frame_equal(plan.rows, expected.rows)
+        assert any(f" {len(lacking)} of 24 prompts that lack doses" in note for note in plan.notes)
+        assert (
+            claim_components(effects[~gone], claim)[1]
+            == claim_components(effects[~effects["prompt_id"].isin(lacking)], claim)[1]
+        )
+    other = (effects["arm"] == "random") & last
+    with pytest.raises(InputError, match="differ in their doses"):
+        plan_claim(effects[~other], SPECIFICITY)
+
+
 @pytest.mark.parametrize("claim", [FIRST_BLOCK, SPECIFICITY])
 def test_planned_power_of_a_mean_is_that_of_the_analysis(claim: str) -> None:
     truth = VarianceComponents(0.2, 0.3, 0.4)

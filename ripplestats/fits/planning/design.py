@@ -137,7 +137,8 @@ def plan_interval(
     """Say how many documents give a confidence interval of a given half-width, from a pilot.
 
     Args:
-        frame: the pilot, one row a prompt and dose (and layer; layers are averaged).
+        frame: the pilot, one row a prompt and dose (and layer; layers are averaged). Prompts that lack a dose are left out,
+            and a note says how many.
         y, x, cluster, prompt: columns of effect, dose, document and prompt.
         half_width: of the interval, in units of the quantity: doses, or effects for the plateau.
         quantity: ``threshold``, ``plateau`` or ``core_fraction``.
@@ -178,7 +179,7 @@ def plan_interval(
         return plan_mean(
             components, half_width=half_width, per_document=rungs, conf_level=conf_level, most=most,
             seconds_per_prompt=seconds_per_prompt, name=f"plateau ({estimate:.3g} in the pilot)",
-            pilot_documents=pilot.n_documents, notes=alone(pilot),
+            pilot_documents=pilot.n_documents, notes=remarks(pilot),
         )  # fmt: skip
     simulated = simulated_half_width(pilot, statistic, conf_level, n_samples, seed)
     rows = simulated_rows(goal, simulated, rungs, most)
@@ -200,7 +201,7 @@ def plan_interval(
     return Plan(
         f"Documents for a half-width of {wanted} of the {name}, {conf_level:.0%} interval; it is {found} in the pilot.",
         with_cost(rows, seconds_per_prompt),
-        (how, INHERITED, *alone(pilot)),
+        (how, INHERITED, *remarks(pilot)),
     )
 
 
@@ -263,9 +264,10 @@ def spread_factor(n_documents: int) -> float:
     return (n_documents - 1) / float(stats.chi2.ppf(0.2, n_documents - 1))
 
 
-def alone(pilot: Pilot) -> tuple[str, ...]:
-    """Say, where it is so, that prompts and documents cannot be told apart."""
-    return () if pilot.separable else ("All spread counts as the documents': the pilot has one prompt of each.",)
+def remarks(pilot: Pilot) -> tuple[str, ...]:
+    """Say, where it is so, that prompts and documents cannot be told apart, and that prompts are left out."""
+    alone = "All spread counts as the documents': the pilot has one prompt of each."
+    return (*pilot.notes, *[alone] * (not pilot.separable))
 
 
 def with_caution(rows: "pd.DataFrame", pilot_documents: int | None) -> "pd.DataFrame":

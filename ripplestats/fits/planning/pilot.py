@@ -1,8 +1,8 @@
 """A pilot run as a population: studies of any size are drawn from it and fitted as the real one will be."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,7 +33,7 @@ _MOST_UNDEFINED = 0.05
 class Pilot:
     """Dose–response curves of prompts (prompts × R) and the number of each one's document, from 0.
 
-    Studies are drawn from it by resampling documents, and prompts within them, after their deviations have been scaled so
+    ``notes`` say what of the frame is not in it. Studies are drawn from it by resampling documents, and prompts within them, after their deviations have been scaled so
     that their spread is that of the variance components (the residual bootstrap of Carpenter, Goldstein & Rasbash 2003,
     Appl. Stat. 52:431, with one scale for all doses): plain resampling at two levels would count the prompts' spread
     twice.
@@ -43,6 +43,7 @@ class Pilot:
     dose_weights: Floats
     curves: Floats
     documents: NDArray[np.intp]
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def _sizes(self) -> NDArray[np.intp]:
@@ -113,19 +114,62 @@ class Pilot:
 def pilot_of(frame: "pd.DataFrame", *, y: str, x: str, cluster: str, prompt: str = "prompt_id") -> Pilot:
     """Return the curves of a frame's prompts; rows of several layers are averaged.
 
+    Where the frame is not balanced, the prompts with every dose (in every layer) are the pilot, for a study is planned in
+    which every prompt has them; a note of the pilot counts the others.
+
     Raises:
-        InputError: a column is missing, the frame is not balanced, or it has fewer than four documents.
+        InputError: a column is missing, or prompts with every dose are from fewer than four documents.
     """
-    curves = document_curves(frame, y=y, x=x, cluster=prompt)
-    if curves.counts is not None:
-        raise InputError("a pilot needs a balanced frame: every prompt with every dose")
-    if cluster not in frame:
-        raise InputError(f"the frame has no column {cluster!r}; it has {', '.join(map(str, frame.columns))}")
-    of_prompts = frame.groupby(prompt)[cluster].first().sort_index()
-    _, documents = np.unique(of_prompts.to_numpy(), return_inverse=True)
-    if documents.max() + 1 < MINIMUM_DOCUMENTS:
-        raise InputError(f"a pilot of {documents.max() + 1} documents is too small; {MINIMUM_DOCUMENTS} are needed")
-    return Pilot(curves.x, curves.dose_weights, curves.values[:, 0], documents)
+    return pilots_of([frame], y=y, x=x, cluster=cluster, prompt=prompt)[0]
+
+
+def pilots_of(
+    frames: "Sequence[pd.DataFrame]", *, y: str, x: str, cluster: str, prompt: str = "prompt_id"
+) -> list[Pilot]:
+    """Return the pilots of frames that are to be compared: of the same prompts, those with every dose in each frame.
+
+    Raises:
+        InputError: as for ``pilot_of``, or the frames differ in their doses.
+    """
+    for frame in frames:
+        if cluster not in frame:
+            raise InputError(f"the frame has no column {cluster!r}; it has {', '.join(map(str, frame.columns))}")
+    every = [document_curves(frame, y=y, x=x, cluster=prompt) for frame in frames]
+    if any(not np.array_equal(curves.x, every[0].x) for curves in every):
+        raise InputError("the pilot's arms or blocks differ in their doses")
+    documents = [frame.groupby(prompt, observed=True)[cluster].first().sort_index() for frame in frames]
+    whole = [_whole_prompts(curves) for curves in every]
+    kept = reduce(
+        lambda one, other: one.intersection(other), [d.index[w] for d, w in zip(documents, whole, strict=True)]
+    )
+    lacking = len(reduce(lambda one, other: one.union(other), [one.index for one in documents])) - len(kept)
+    names, codes = np.unique(documents[0][kept].to_numpy(), return_inverse=True)
+    if len(names) < MINIMUM_DOCUMENTS:
+        of = f" whose prompts have every dose ({lacking} of {lacking + len(kept)} prompts do not)" if lacking else ""
+        raise InputError(f"a pilot of {len(names)} documents{of} is too small; {MINIMUM_DOCUMENTS} are needed")
+    notes = (f"Of the pilot {lacking} of {lacking + len(kept)} prompts that lack doses are left out.",) * bool(lacking)
+    return [
+        Pilot(curves.x, _dose_weights(curves), curves.values[one.index.isin(kept), 0], codes, notes)
+        for curves, one in zip(every, documents, strict=True)
+    ]
+
+
+def _whole_prompts(curves: DocumentCurves) -> NDArray[np.bool_]:
+    """Return which prompts have every dose as often as the others."""
+    if curves.counts is None:
+        return np.ones(curves.n_documents, bool)
+    # In a frame of several layers a prompt may lack a dose in some of them: then it has fewer rows there than most.
+    counts, weights = curves.counts[:, 0], _dose_weights(curves)
+    whole: NDArray[np.bool_] = (counts * weights.sum() == counts.sum(axis=1, keepdims=True) * weights).all(axis=1)
+    return whole
+
+
+def _dose_weights(curves: DocumentCurves) -> Floats:
+    """Return what the doses weigh among prompts that have all of them: the most rows that a prompt has of each."""
+    if curves.counts is None:
+        return curves.dose_weights
+    most: Floats = curves.counts[:, 0].max(axis=0)
+    return most
 
 
 def estimator(pilot: Pilot, quantity: str, share: float) -> Callable[[Floats], Floats]:

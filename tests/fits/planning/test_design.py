@@ -266,10 +266,44 @@ def test_wrong_arguments_are_refused(options: dict[str, object], message: str) -
         plan_interval(pilot(20), **(NAMES | {"half_width": 0.01} | options))
 
 
+def test_prompts_that_lack_doses_are_left_out_of_the_pilot_and_counted() -> None:
+    frame = noisy_frame(3, 12, (1, 3))
+    lacking = {1, 4, 5}
+    layers = pd.concat([frame.assign(layer=0), frame.assign(layer=1, effect=frame["effect"] + 1)])
+    # One prompt lacks a dose, one lacks it in one layer only, one has a single dose.
+    gone = (layers["prompt_id"] == 1) & (layers["rate"] == 0.03)
+    gone |= (layers["prompt_id"] == 4) & (layers["rate"] == 0.5) & (layers["layer"] == 1)
+    gone |= (layers["prompt_id"] == 5) & (layers["rate"] > DOSES[0])
+    holed, rest = layers[~gone], layers[~layers["prompt_id"].isin(lacking)]
+    found, expected = pilot_of(holed, **NAMES), pilot_of(rest, **NAMES)
+    np.testing.assert_array_equal(found.curves, expected.curves)
+    np.testing.assert_array_equal(found.documents, expected.documents)
+    assert expected.notes == ()
+    for quantity, half_width in (("plateau", 0.2), ("threshold", 0.02)):
+        asked = {"half_width": half_width, "quantity": quantity, "n_samples": 200}
+        plan, plain = (plan_interval(one, **NAMES, **asked) for one in (holed, rest))
+        pd.testing.assert_frame_equal(plan.rows, plain.rows)
+        assert set(plan.notes) - set(plain.notes) == {"Of the pilot 3 of 24 prompts that lack doses are left out."}
+        assert "3 of 24 prompts" in plan.summary()
+
+
+def test_a_dose_of_two_rows_and_a_prompt_given_twice_are_no_gaps() -> None:
+    frame = noisy_frame(4, 10)
+    twice = pd.concat([frame, frame[frame["rate"] == 0.02], frame[frame["prompt_id"] == 2]])
+    twice = pd.concat([twice, frame[(frame["prompt_id"] == 2) & (frame["rate"] == 0.02)]])
+    found = pilot_of(twice.drop(index=frame.index[(frame["prompt_id"] == 7) & (frame["rate"] == 0.1)]), **NAMES)
+    np.testing.assert_allclose(
+        found.curves, np.delete(frame["effect"].to_numpy().reshape(10, -1), 7, axis=0), rtol=1e-15
+    )
+    np.testing.assert_allclose(found.dose_weights / found.dose_weights[0], np.where(DOSES == 0.02, 2, 1))
+
+
 def test_unusable_pilots_are_refused() -> None:
     frame = pilot(20)
-    with pytest.raises(InputError, match="balanced"):
-        plan_interval(frame.drop(index=3), **NAMES, half_width=0.01)
+    with pytest.raises(InputError, match=r"3 documents whose prompts have every dose \(17 of 20 prompts do not\)"):
+        plan_interval(frame[(frame["document_id"] < 3) | (frame["rate"] != 0.03)], **NAMES, half_width=0.01)
+    with pytest.raises(InputError, match="a pilot of 0 documents whose prompts"):
+        plan_interval(frame.drop(index=range(0, len(frame), 14)), **NAMES, half_width=0.01)
     with pytest.raises(InputError, match="3 documents is too small"):
         plan_interval(frame[frame["document_id"] < 3], **NAMES, half_width=0.01)
     with pytest.raises(InputError, match="do not give a plateau"):
