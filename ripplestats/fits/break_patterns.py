@@ -6,7 +6,9 @@ Kim et al. 2000, Stat. Med. 19:335). So each break is *at* an inner dose (one mo
 two doses (two more, a step and a hinge; valid if the lines cross between these), and the least residual sum of squares
 over all valid patterns is the global one. Each is a projection on a basis of the doses alone.
 
-A segment holds at least two doses, those at its ends included; for one break this is the rule of ``BreakDesign``.
+A segment holds at least two doses, those at its ends included; for one break this is the rule of ``BreakDesign``. An inner
+segment that only one dose tells of may turn about it: then two patterns fit alike, of which the first is taken, and the
+breaks are not ``unique``.
 """
 
 from dataclasses import dataclass, replace
@@ -19,6 +21,10 @@ from numpy.typing import NDArray
 
 from ripplestats.fits.curves import Floats
 
+#: Residual sums of squares that differ by less, relative to that of the line without breaks, are equal but for rounding.
+_TIED = 1e-12
+#: Breaks that differ by less, relative to the range of the doses, are the same.
+_SAME = 1e-6
 #: Few enough that the arrays of a chunk of curves take some tens of megabytes.
 _NUMBERS_AT_ONCE = 2**21
 
@@ -98,6 +104,22 @@ class SeveralBreaksDesign:
         step = max(1, _NUMBERS_AT_ONCE // max(columns, 1))
         return _joined([self._fit(curves[start : start + step]) for start in range(0, len(curves), step)])
 
+    def unique(self, curves: Floats) -> NDArray[np.bool_]:
+        """Tell of each row of ``curves`` (n × R) whether no other breaks fit it as well."""
+        if self.weights.ndim == 2:
+            designs = (replace(self, weights=weights) for weights in self.weights)
+            return np.concatenate([design.unique(one[None]) for design, one in zip(designs, curves, strict=True)])
+        found, weighted = self.fit(curves), curves * np.sqrt(self.weights)
+        left = weighted - weighted @ self._line @ self._line.T
+        total = (left**2).sum(axis=1)
+        most, near = found.residual_ss + _TIED * total, _SAME * (self.x[-1] - self.x[0])
+        alike = np.ones(len(curves), bool)
+        for family in self._families:
+            rows, patterns = np.nonzero(family.residual_ss(left, total, most) <= most[:, None])
+            breaks = self._solve(family, patterns, weighted[rows])[0]
+            np.logical_and.at(alike, rows, (np.abs(breaks - found.breakpoints[rows]) <= near).all(axis=1))
+        return alike
+
     @cached_property
     def _families(self) -> tuple[_Family, ...]:
         return _families(tuple(self.x.tolist()), tuple(self.weights.tolist()), self.n_breaks)
@@ -139,14 +161,15 @@ class SeveralBreaksDesign:
         # What the line leaves: small where breaks hardly help, so that little is lost to rounding.
         left = weighted - weighted @ self._line @ self._line.T
         total = (left**2).sum(axis=1)
-        rows = np.arange(len(curves))
+        rows, tied = np.arange(len(curves)), _TIED * total
         least, chosen = np.full(len(curves), np.inf), np.zeros((len(curves), 2), np.intp)
         for number, family in enumerate(self._families):
             rest = family.residual_ss(left, total, least)
-            best = rest.argmin(axis=1)
-            better = rest[rows, best] < least
+            smallest = rest.min(axis=1)
+            best = (rest <= (smallest + tied)[:, None]).argmax(axis=1)
+            better = smallest < least - tied
             chosen[better] = np.column_stack([np.full(len(rows), number), best])[better]
-            least = np.minimum(least, rest[rows, best])
+            least = np.minimum(least, smallest)
         fits = [(chosen[:, 0] == number).nonzero()[0] for number in range(len(self._families))]
         out = [np.empty((len(curves), width)) for width in (self.n_breaks, 1, self.n_breaks + 1, 1)]
         for family, members in zip(self._families, fits, strict=True):

@@ -86,7 +86,9 @@ def covariate_design(table: "pd.DataFrame") -> CovariateDesign:
     notes: list[str] = []
     for name in table:
         values = table[name]
-        levels = values.value_counts(sort=True)
+        # Of equally frequent levels the first in the alphabet is first, whatever the order of the prompts.
+        levels = values.value_counts().sort_index(key=lambda level: level.astype(str))
+        levels = levels.sort_values(ascending=False, kind="stable")
         if len(levels) < 2:
             terms.append(Term(name, (), "number"))
         elif values.dtype.kind in "fiu":

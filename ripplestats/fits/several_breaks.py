@@ -157,6 +157,7 @@ def undefined_breaks(design: SeveralBreaksDesign, curves: Floats) -> list[str]:
     fewer = SeveralBreaksDesign(x, weights, n_breaks - 1).fit(curves).residual_ss
     varied = variation(curves, weights)
     flat = varied <= NOTHING * (curves**2 @ weights)
+    unique = design.unique(curves)
     notes = []
     for i, breaks in enumerate(fit.breakpoints):
         edge = [one for one in breaks if not x[1] < one < x[-2]]
@@ -166,6 +167,8 @@ def undefined_breaks(design: SeveralBreaksDesign, curves: Floats) -> list[str]:
             notes.append("undefined: the curve has fewer breaks")
         elif edge:
             notes.append(f"undefined: a best break lies at the edge of the grid ({edge[0]:.3g})")
+        elif not unique[i]:
+            notes.append("undefined: other breaks fit as well, since a line between two of them has one dose")
         else:
             notes.append("")
     return notes

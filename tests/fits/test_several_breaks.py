@@ -104,6 +104,23 @@ def test_no_breaks_on_a_dense_grid_fit_better(
     assert fit_one(x, y, n_breaks, weights).residual_ss[0] <= best + 1e-11 * scale
 
 
+@pytest.mark.parametrize("scale", [1.0, 3.0, 0.7])
+def test_breaks_about_one_dose_are_not_unique_whatever_the_units(scale: float) -> None:
+    doses = np.arange(1.0, 13.0)
+    # A level, a line that falls, and one dose below the corner between: a third line may turn about it.
+    y = np.minimum(1.0, 8.5 - doses) - 0.1 * (doses == 7) + 0.005 * np.random.default_rng(0).standard_normal(12)
+    x = scale * doses
+    curves = DocumentCurves(x, np.ones(12), np.stack([y, y + 0.2])[:, None], np.ones(2), ("all",))
+    terms = several_breaks(curves, 2).terms
+    assert terms["estimate"].isna().all()
+    assert terms["note"].str.contains("other breaks fit as well").all()
+    np.testing.assert_allclose(fit_one(x, y, 2).breakpoints / scale, fit_one(doses, y, 2).breakpoints, rtol=1e-9)
+    # A second dose below the corner fixes the line.
+    y[7] -= 0.1
+    assert not SeveralBreaksDesign(x, np.ones((2, 12)), 2).unique(curves.values[:, 0]).any()
+    assert SeveralBreaksDesign(x, np.ones((1, 12)), 2).unique(y[None]).all()
+
+
 @pytest.mark.parametrize("n_breaks", [2, 3])
 def test_no_local_search_finds_better_breaks(n_breaks: int) -> None:
     rng = np.random.default_rng(n_breaks)
