@@ -20,7 +20,7 @@ from ripplestats.fits.core import core_fraction
 from ripplestats.fits.curves import DocumentCurves, document_curves
 from ripplestats.fits.moderators import UNBALANCED_PROMPTS, moderators
 from ripplestats.fits.saturation import plateau_weights
-from tests.fits.frames import CHECKED, DOSES, document_twice, frame_of, relabelled, two_phase
+from tests.fits.frames import CHECKED, DOSES, frame_of, two_phase
 
 LIMIT = 0.03
 NAMES = {"y": "effect", "x": "rate"}
@@ -116,26 +116,6 @@ def test_units_change_nothing(scale: float, shift: float, unit: float) -> None:
     terms = ["plateau: entropy", "slope: entropy"]
     assert other.loc[terms, "estimate"].to_numpy() == pytest.approx(scale * plain.loc[terms, "estimate"].to_numpy())
     assert other["p_value"].to_numpy() == pytest.approx(plain["p_value"].to_numpy(), rel=1e-5)
-
-
-def test_order_and_names_of_prompts_do_not_matter_and_copies_change_no_estimate() -> None:
-    frame, prompts = data(4)
-    plain = found(frame, prompts, ["entropy", "kind"])
-    shuffled = found(frame.sample(frac=1, random_state=1), prompts.sample(frac=1, random_state=2), ["entropy", "kind"])
-    pd.testing.assert_frame_equal(shuffled, plain, rtol=1e-9, atol=1e-12)
-    renamed = relabelled(frame, 5)
-    names = dict(zip(frame["prompt_id"], renamed["prompt_id"], strict=True))
-    again = found(renamed, prompts.assign(prompt_id=prompts["prompt_id"].map(names)), ["entropy", "kind"])
-    pd.testing.assert_frame_equal(again, plain, rtol=1e-9, atol=1e-12)
-    twice = pd.concat([prompts, prompts.assign(prompt_id=prompts["prompt_id"] + 40)])
-    doubled = found(document_twice(frame), twice, ["kind"])
-    assert doubled["estimate"].to_numpy() == pytest.approx(
-        found(frame, prompts, ["kind"])["estimate"].to_numpy(), rel=0.2, nan_ok=True
-    )
-    rows = doubled.index.str.startswith(("plateau", "slope"))
-    assert doubled.loc[rows, "estimate"].to_numpy() == pytest.approx(
-        found(frame, prompts, ["kind"]).loc[rows, "estimate"].to_numpy(), nan_ok=True
-    )
 
 
 def test_groups_are_fitted_by_themselves() -> None:

@@ -100,17 +100,6 @@ def test_derivatives_are_those_of_the_shape(model: Saturation) -> None:
         assert (sides[0][1] - sides[1][1]) / (2 * step) == pytest.approx(second[:, p], abs=1e-8)
 
 
-@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
-def test_units_of_effect_and_dose_change_nothing_else(model: Saturation) -> None:
-    curves = noisy_curves(6, 3, model)
-    plain = saturation_statistic(model, DOSES, ONES, SHARES)(curves)
-    scaled = saturation_statistic(model, DOSES, ONES, SHARES)(7 * curves)
-    percent = saturation_statistic(model, 100 * DOSES, ONES, SHARES, (10, 90))(curves)
-    assert scaled / [7, 1, 1, 1] == pytest.approx(plain, rel=1e-6, nan_ok=True)
-    assert percent / [1, 100, 100, 100] == pytest.approx(plain, rel=1e-6, nan_ok=True)
-    assert np.isfinite(plain).sum() >= 16
-
-
 @pytest.mark.parametrize(
     ("curve", "why"),
     [

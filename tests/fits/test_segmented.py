@@ -17,12 +17,10 @@ from ripplestats.fits.segmented import segmented, segmented_terms
 from tests.fits.frames import (
     CHECKED,
     DOSES,
-    document_twice,
     estimates,
     frame_of,
     least_squares_of_break,
     noisy_frame,
-    relabelled,
     two_phase,
 )
 
@@ -57,59 +55,6 @@ def test_no_break_fits_the_rows_better(seed: int) -> None:
     reached = least_squares_of_break(x, y, threshold(frame))
     grid = np.geomspace(DOSES[0], DOSES[-1], 60)
     assert reached <= min(least_squares_of_break(x, y, at) for at in grid) * (1 + 1e-9)
-
-
-@CHECKED
-@given(SEEDS, st.floats(-5, 5), st.floats(0.1, 10), st.sampled_from([-1, 1]))
-def test_an_affine_map_of_y_moves_neither_break_nor_its_interval(
-    seed: int, shift: float, scale: float, sign: int
-) -> None:
-    frame = noisy_frame(seed)
-    plain = fitted(frame).tidy().set_index("term")
-    mapped = fitted(frame.assign(effect=shift + sign * scale * frame["effect"])).tidy().set_index("term")
-    columns = ["estimate", "std_error", "conf_low", "conf_high"]
-    np.testing.assert_allclose(
-        mapped.loc["threshold", columns].astype(float), plain.loc["threshold", columns].astype(float), rtol=1e-6
-    )
-    for slope in ("slope_below", "slope_above"):
-        expected = sign * scale * plain.loc[slope, "estimate"]
-        assert mapped.loc[slope, "estimate"] == pytest.approx(expected, rel=1e-6, abs=1e-8)
-
-
-@CHECKED
-@given(SEEDS, st.floats(0.01, 100))
-def test_the_break_and_its_interval_scale_with_x(seed: int, scale: float) -> None:
-    frame = noisy_frame(seed)
-    plain, scaled = (fitted(one).tidy().set_index("term") for one in (frame, frame.assign(rate=scale * frame["rate"])))
-    columns = ["estimate", "std_error", "conf_low", "conf_high"]
-    np.testing.assert_allclose(
-        scaled.loc["threshold", columns].astype(float), scale * plain.loc["threshold", columns].astype(float), rtol=1e-6
-    )
-
-
-@CHECKED
-@given(SEEDS)
-def test_neither_row_order_nor_names_nor_copies_of_documents_move_an_estimate(seed: int) -> None:
-    frame = noisy_frame(seed, n_documents=6, sizes=(1, 2))
-    expected = estimates(fitted(frame).tidy())
-    shuffled = frame.sample(frac=1, random_state=seed % 1000)
-    for changed in (shuffled, relabelled(frame, seed), document_twice(frame)):
-        assert estimates(fitted(changed).tidy()) == pytest.approx(expected, rel=1e-7, abs=1e-9)
-
-
-def test_row_order_does_not_change_the_intervals_either() -> None:
-    frame = noisy_frame(11)
-    shuffled = fitted(frame.sample(frac=1, random_state=1)).tidy()
-    pd.testing.assert_frame_equal(shuffled, fitted(frame).tidy(), rtol=1e-9)
-
-
-@CHECKED
-@given(SEEDS)
-def test_a_constant_for_each_prompt_moves_no_break(seed: int) -> None:
-    frame = noisy_frame(seed, n_documents=6, sizes=(1, 2))
-    constants = np.random.default_rng(seed).normal(0, 3, frame["prompt_id"].nunique())
-    moved = frame.assign(effect=frame["effect"] + constants[frame["prompt_id"]])
-    assert threshold(moved) == pytest.approx(threshold(frame), rel=1e-7)
 
 
 def test_each_group_is_fitted_as_if_it_were_alone() -> None:

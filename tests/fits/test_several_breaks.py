@@ -13,9 +13,9 @@ from ripplestats.fits.bootstrap import resample_documents
 from ripplestats.fits.break_number import bic_scores, held_out_errors
 from ripplestats.fits.break_patterns import BreaksFit, SeveralBreaksDesign, minimum_doses
 from ripplestats.fits.breakpoint import BreakDesign
-from ripplestats.fits.curves import DocumentCurves, document_curves
+from ripplestats.fits.curves import DocumentCurves
 from ripplestats.fits.several_breaks import SeveralBreaks, several_breaks
-from tests.fits.frames import CHECKED, DOSES, frame_of, two_phase
+from tests.fits.frames import CHECKED, DOSES, two_phase
 
 SEEDS = st.integers(0, 2**32 - 1)
 #: The rates of the named grid ``seed``.
@@ -229,29 +229,6 @@ def test_breaks_scale_with_x(seed: int, n_breaks: int, scale: float) -> None:
     np.testing.assert_allclose(scaled.breakpoints, scale * plain.breakpoints, rtol=1e-7)
     np.testing.assert_allclose(scaled.slopes, plain.slopes / scale, rtol=1e-6)
     np.testing.assert_allclose(scaled.residual_ss, plain.residual_ss, rtol=1e-7)
-
-
-@CHECKED
-@given(SEEDS, st.sampled_from([2, "bic", "cv"]))
-def test_constants_added_to_prompts_move_nothing(seed: int, n_breaks: int | str) -> None:
-    rng = np.random.default_rng(seed)
-    shape = two_phase(DOSES, 0.0, 30, 0.1, 0.033) + 2 * np.maximum(DOSES - 0.3, 0)
-    prompts = shape + 0.1 * rng.standard_normal((12, len(DOSES)))
-    documents = np.arange(12) // 2
-    resamples = resample_documents(6, 20, rng)
-    plain, moved = (
-        several_breaks(
-            document_curves(frame_of(one, DOSES, documents), y="effect", x="rate", cluster="document_id"),
-            n_breaks,
-            resamples,
-            rng=np.random.default_rng(1),
-        )
-        for one in (prompts, prompts + rng.standard_normal((12, 1)))
-    )
-    assert plain.n_breaks == moved.n_breaks
-    kept = plain.terms["term"] != "intercept"
-    columns = ["estimate", "conf_low", "conf_high"]
-    np.testing.assert_allclose(moved.terms[columns][kept], plain.terms[columns][kept], rtol=1e-6, atol=1e-8)
 
 
 @pytest.mark.parametrize("criterion", ["bic", "cv"])

@@ -22,6 +22,7 @@ from ripplestats.fits.specifications import (
     specifications,
     with_layer_sets,
 )
+from tests.fits.frames import document_twice, relabelled
 from tests.store.synthetic_run import BREAK, make_run, synthetic_effects
 
 CELL = ("top", "median", "pre", "delta_logprob")
@@ -171,6 +172,28 @@ def test_a_run_gives_what_its_frame_gives(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     by_frame = specification_curve(run.effects(), n_boot=50)
     pd.testing.assert_frame_equal(specification_curve(run, n_boot=50).rows, by_frame.rows, rtol=1e-6)
+
+
+def test_neither_order_nor_names_nor_copies_nor_units_change_an_estimate(
+    frame: pd.DataFrame, curve: SpecificationCurve
+) -> None:
+    columns = [*CHOICES, "quantity", "estimate", "conf_low", "conf_high"]
+    shuffled = specification_curve(frame.sample(frac=1, random_state=1), n_boot=100).rows
+    louder = frame.assign(**{name: 7 * frame[name].astype(float) for name in ("delta_logit", "delta_logprob", "kl")})
+    for same in (shuffled, specification_curve(louder, n_boot=100).rows):
+        pd.testing.assert_frame_equal(same[columns], curve.rows[columns], rtol=1e-6)
+    for changed in (relabelled(frame, 3), document_twice(frame)):
+        rows = specification_curve(changed, n_boot=20).rows
+        np.testing.assert_allclose(rows["estimate"], curve.rows["estimate"], rtol=1e-6)
+    constants = np.random.default_rng(2).normal(0, 0.01, frame["prompt_id"].nunique())
+    moved = specification_curve(
+        frame.assign(delta_logprob=frame["delta_logprob"] + constants[frame["prompt_id"]]), n_boot=20
+    )
+    thresholds = (curve.rows["quantity"] == "threshold") & (curve.rows["metric"] == "delta_logprob")
+    assert thresholds.sum() == 20
+    np.testing.assert_allclose(
+        moved.rows.loc[thresholds, "estimate"], curve.rows.loc[thresholds, "estimate"], rtol=1e-6
+    )
 
 
 def test_an_unbalanced_frame_is_refused(frame: pd.DataFrame) -> None:

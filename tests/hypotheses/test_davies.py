@@ -36,14 +36,6 @@ def test_affine_maps_change_nothing(seed: int, copies: int, shift: float, scale:
     assert mapped.p_value == pytest.approx(plain.p_value, rel=1e-5)
 
 
-@CHECKED
-@given(SEEDS)
-def test_the_order_of_rows_changes_nothing(seed: int) -> None:
-    x, y = rows_of(seed, 3, change=-4)
-    order = np.random.default_rng(seed).permutation(len(x))
-    assert answer(x[order], y[order]).p_value == pytest.approx(answer(x, y).p_value, rel=1e-9)
-
-
 @pytest.mark.parametrize("copies", [3, 30])
 def test_the_statistics_are_the_t_of_the_hinge(copies: int) -> None:
     x, y = rows_of(1, copies, change=-4)

@@ -18,7 +18,7 @@ from ripplestats.hypotheses import claim_tests
 from ripplestats.hypotheses.claim_tests import RunCurves
 from ripplestats.hypotheses.claims import CLAIMS, FIRST_BLOCK, INSENSITIVITY, SPECIFICITY, THRESHOLD, core_claim
 from ripplestats.hypotheses.power import claim_components, plan_claim, plan_mean_claim, simulated_power
-from tests.fits.frames import DOSES, two_phase
+from tests.fits.frames import DOSES, relabelled, two_phase
 from tests.store.synthetic_run import synthetic_effects
 
 
@@ -56,6 +56,13 @@ def test_what_is_planned_for_is_what_the_claim_is_about(effects: pd.DataFrame) -
         within = documents.var(axis=1, ddof=1).mean()
         assert found.prompt**2 == pytest.approx(within, rel=1e-5)
         assert found.document**2 == pytest.approx(max(documents.mean(axis=1).var(ddof=1) - within / 2, 0), rel=1e-5)
+
+
+def test_neither_order_nor_names_of_the_pilot_change_a_plan(effects: pd.DataFrame) -> None:
+    for claim in (INSENSITIVITY, FIRST_BLOCK, SPECIFICITY):
+        plain = plan_claim(effects, claim).rows
+        for changed in (effects.sample(frac=1, random_state=1), relabelled(effects, 2)):
+            pd.testing.assert_frame_equal(plan_claim(changed, claim).rows, plain, rtol=1e-6)
 
 
 def test_what_is_compared_is_compared_for_prompts_that_have_all_of_it(effects: pd.DataFrame) -> None:
