@@ -22,7 +22,8 @@ def plateau_weights(x: Floats, doses: tuple[float, float] = PLATEAU) -> Floats |
         None where the grid covers less than half of the interval.
     """
     low, high = max(doses[0], float(x[0])), min(doses[1], float(x[-1]))
-    if high - low < _LEAST_COVER * (doses[1] - doses[0]):
+    # Half but for rounding is half, in any unit of the doses.
+    if high - low < _LEAST_COVER * (doses[1] - doses[0]) * (1 - _ROUNDING):
         return None
     points = np.unique(np.concatenate([[low, high], x[(x > low) & (x < high)]]))
     # Each grid point's share in the interpolated values, then the trapezoid rule over those.

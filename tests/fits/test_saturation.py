@@ -40,6 +40,14 @@ def test_the_plateau_by_hand() -> None:
 
 
 @CHECKED
+@given(st.floats(0.01, 100))
+def test_half_of_the_plateaus_doses_are_enough_in_any_unit(unit: float) -> None:
+    interval = (0.1 * unit, 0.9 * unit)
+    assert plateau_weights(np.array([0.1, 0.5]) * unit, interval) is not None
+    assert plateau_weights(np.array([0.1, 0.499]) * unit, interval) is None
+
+
+@CHECKED
 @given(doses(), SEEDS, st.lists(st.integers(0, 1000), min_size=1, max_size=20))
 def test_a_finer_grid_of_the_same_broken_line_has_the_same_plateau(x: np.ndarray, seed: int, more: list[int]) -> None:
     y = np.random.default_rng(seed).standard_normal(len(x))
