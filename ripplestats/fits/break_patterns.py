@@ -165,8 +165,9 @@ class SeveralBreaksDesign:
         least, chosen = np.full(len(curves), np.inf), np.zeros((len(curves), 2), np.intp)
         for number, family in enumerate(self._families):
             rest = family.residual_ss(left, total, least)
-            smallest = rest.min(axis=1)
-            best = (rest <= (smallest + tied)[:, None]).argmax(axis=1)
+            best = rest.argmin(axis=1)
+            smallest = rest[rows, best]
+            # Patterns that fit alike are of different families: the first of these, but for rounding.
             better = smallest < least - tied
             chosen[better] = np.column_stack([np.full(len(rows), number), best])[better]
             least = np.minimum(least, smallest)
