@@ -98,7 +98,6 @@ WITH_GAPS = (
     "two breaks",
     "core fraction",
     "exponential",
-    "hill",
     "break test",
     "equivalence",
     "moderators",
