@@ -33,7 +33,9 @@ _MOST_UNDEFINED = 0.05
 class Pilot:
     """Dose–response curves of prompts (prompts × R) and the number of each one's document, from 0.
 
-    ``notes`` say what of the frame is not in it. Studies are drawn from it by resampling documents, and prompts within them, after their deviations have been scaled so
+    ``notes`` say what of the frame is not in it.
+
+    Studies are drawn from it by resampling documents, and prompts within them, after their deviations have been scaled so
     that their spread is that of the variance components (the residual bootstrap of Carpenter, Goldstein & Rasbash 2003,
     Appl. Stat. 52:431, with one scale for all doses): plain resampling at two levels would count the prompts' spread
     twice.

@@ -23,6 +23,8 @@ DECREMENT = 1e-7
 #: A round of BFGS that gains less log-likelihood than this is the last.
 _LITTLE = 1e-2
 _NEWTON_STEPS = 20
+#: What is left (as ``DECREMENT``) after so many steps, where they lead nowhere.
+_ENDLESS = 1e-2
 #: A Newton step longer than this (as ``DECREMENT``) asks for a new Hessian at its end.
 _RENEWED = 1e-3
 _REFUSED = 1e30
@@ -185,7 +187,10 @@ def _round(problem: Problem, start: Floats, order: int, steps: int) -> Floats:
 
 
 def refine(problem: Problem, parameters: Floats, order: int) -> Optimum:
-    """Take Newton steps to the maximum nearby, with as many nodes a panel as it needs, at least ``order``."""
+    """Take Newton steps to the maximum nearby, with as many nodes a panel as it needs, at least ``order``.
+
+    Where the steps do not end, as where breaks become equal at a dose, more nodes would not end them.
+    """
     information: Floats | None = None
     while True:
         found = _newton(problem, parameters, order, information)
@@ -200,7 +205,7 @@ def refine(problem: Problem, parameters: Floats, order: int) -> Optimum:
                 found = max(found, held, key=lambda one: one.log_likelihood)
         error = abs(problem.log_likelihood(found.parameters, 2 * order) - found.log_likelihood)
         found = replace(found, quadrature_error=error)
-        if error <= QUADRATURE_ERROR or 2 * order > LAST_ORDER:
+        if error <= QUADRATURE_ERROR or 2 * order > LAST_ORDER or found.decrement > _ENDLESS:
             return found
         parameters, order = found.parameters, 2 * order
 
