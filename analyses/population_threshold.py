@@ -13,11 +13,14 @@ _TERMS = {
     "population_threshold": ("mean of prompts' breaks (%)", 100, 1),
     "threshold_sd": ("SD of prompts' breaks (%)", 100, 1),
     "population_intercept": ("intercept", 1, 3),
+    "population_height": ("height at the break", 1, 3),
     "population_slope_below": ("slope below the break", 0.01, 4),
     "population_slope_above": ("slope above the break", 0.01, 4),
     "population_sd_intercept": ("SD of the intercept", 1, 3),
+    "population_sd_height": ("SD of the height", 1, 3),
     "population_sd_slope_below": ("SD of the slope below", 0.01, 4),
     "population_sd_slope_change": ("SD of the change of slope", 0.01, 4),
+    "population_sd_slope_above": ("SD of the slope above", 0.01, 4),
     "population_residual": ("residual SD", 1, 3),
 }
 

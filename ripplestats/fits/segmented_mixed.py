@@ -57,9 +57,9 @@ def segmented_mixed(
 
     The curve of prompt p is (b₀+u₀) + (b₁+u₁)·x + (c+u₂)·(x−ψₚ)₊ + e with a break ψₚ, effects u and errors e of its own
     (Muggeo, Atkins, Gallop & Dimidjian 2014, Statistical Modelling 14:293, equation 2). Theirs, ``law="simple"``, are
-    all independent and normal, errors with one variance. Ours, ``law="general"``: log ψₚ and u are normal and
-    correlate, for a curve that reaches its level early is steep; errors are correlated from dose to dose (AR(1)) and grow
-    with the mean effect. On data like that the simple law's ψ is biased and its interval does not cover. Deviation: they
+    all independent and normal, errors with one variance. Ours, ``law="general"``, writes the line as
+    (b₀+u₀) + (h+u₁)·min(x/ψₚ, 1) + (s+u₂)·(x−ψₚ)₊, for how high a curve rises and where it levels off are two matters;
+    log ψₚ and u are normal and correlate; errors are correlated from dose to dose (AR(1)) and grow with the mean effect. On data like that the simple law's ψ is biased and its interval does not cover. Deviation: they
     linearise in ψₚ; here the exact likelihood is maximised, ψₚ integrated out numerically, from several starts. The
     population's ψ differs from the break of the mean curve (``segmented``), which spread between prompts bends and shifts.
 
@@ -73,7 +73,8 @@ def segmented_mixed(
         y, x, group, cluster, by: columns of effect, dose, prompt, document (None: each prompt its own), and level
             (None for one model).
         method: ``reml``, ``ml``, or ``auto``: REML under the simple law, maximum likelihood under the general one.
-        random: which of ``intercept``, ``slope_below``, ``slope_change`` and ``break`` differ between prompts.
+        random: which of ``intercept``, ``slope_below``, ``slope_change`` and ``break`` differ between prompts; under the
+            general law the second and third stand for the height at the break and the slope above.
         law: ``general``, ``simple``, or ``auto``: general with at least 30 prompts and no negative dose, and simple
             where that tells no threshold; a note says which and why.
         conf_level: of the intervals.
@@ -81,7 +82,7 @@ def segmented_mixed(
     Returns:
         Terms ``population_threshold`` (mean), ``threshold_sd``, ``intercept``, ``slope_below``, ``slope_change`` (c),
         ``slope_above``, ``sd_…`` of the random effects and ``residual`` (σ), per unit of dose, for each level; by the
-        general law ``threshold_median``, ``correlation_…``, ``autocorrelation`` of neighbouring doses, and
+        general law ``threshold_median``, ``height`` (at the break; slopes are then means of prompts' slopes), ``correlation_…``, ``autocorrelation`` of neighbouring doses, and
         ``residual_growth`` (by what σ is multiplied from the least mean effect to the largest) as well. NaN with a note
         where they are undefined. The notes say when another optimum is as likely, a spread is zero, or the fit did not
         converge.

@@ -73,14 +73,26 @@ def moments(law: str, centre: float, spread: float) -> tuple[float, float]:
 
 
 def integration_nodes(x: Floats, centre: float, spread: float, order: int, law: str = NORMAL) -> Nodes:
-    """Return Gauss–Legendre nodes over ± REACH spreads in panels between doses, none longer than a spread."""
+    """Return Gauss–Legendre nodes over ± REACH spreads in panels between doses, none longer than a spread.
+
+    Under the log-normal law the doses beyond that are covered as well, a panel between two: with thousands of prompts, errors
+    of some are so large that they alone outweigh 10¹⁵. Were they cut off where the law's reach ends, the likelihood would
+    move with that end, and its slopes not tell.
+    """
     if law == LOG_NORMAL:
-        found = integration_nodes(np.log(x[x > 0]), float(np.log(centre)), spread / centre, order)
+        doses = np.log(x[x > 0])
+        found = _panels(doses, float(np.log(centre)), spread / centre, order, (doses[0], doses[-1]))
         return Nodes(np.exp(found.breaks), found.log_lengths)
+    return _panels(x, centre, spread, order, (centre, centre))
+
+
+def _panels(x: Floats, centre: float, spread: float, order: int, covered: tuple[float, float]) -> Nodes:
     low, high = centre - REACH * spread, centre + REACH * spread
-    edges = np.concatenate([[low], x[(x > low) & (x < high)], [high]])
+    first, last = min(low, covered[0]), max(high, covered[1])
+    edges = np.unique(np.concatenate([[first, low, high, last], x[(x > first) & (x < last)]]))
     widths = np.diff(edges)
-    pieces = np.maximum(np.ceil(widths / spread - 1e-9), 1).astype(np.intp)
+    within_reach = (edges[:-1] >= low) & (edges[1:] <= high)
+    pieces = np.where(within_reach, np.maximum(np.ceil(widths / spread - 1e-9), 1), 1).astype(np.intp)
     within = np.arange(pieces.sum()) - np.repeat(np.cumsum(pieces) - pieces, pieces)
     length = np.repeat(widths / pieces, pieces)
     start = np.repeat(edges[:-1], pieces) + within * length

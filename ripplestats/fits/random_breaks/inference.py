@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from ripplestats.fits.curves import Floats
 from ripplestats.fits.random_breaks.break_law import LOG_NORMAL, moments
 from ripplestats.fits.random_breaks.layout import (
+    BEND,
     BREAK,
-    CHANGE,
     INTERCEPT,
     LOG_RESIDUAL,
     N_FIXED,
-    SLOPE,
+    RISE,
     Block,
     Layout,
 )
@@ -77,7 +77,8 @@ class Natural:
     @property
     def restricted_jacobian(self) -> float:
         """Return what the flat prior on the scaled parameters of the mean adds to that on theirs."""
-        return float(3 * np.log(self.unit) - 2 * np.log(self.dose) + np.log(self.dose))
+        slopes = 1 if "height" in self.names else 2
+        return float(3 * np.log(self.unit) - slopes * np.log(self.dose) + np.log(self.dose))
 
     @property
     def _correlations(self) -> NDArray[np.bool_]:
@@ -88,12 +89,12 @@ class Natural:
 
     def free(self, layout: Layout, parameters: Floats) -> Floats:
         """Return the terms where their distribution is nearest to normal: logarithms of spreads, Fisher's z."""
-        slope, change = parameters[SLOPE] * self.unit / self.dose, parameters[CHANGE] * self.unit / self.dose
-        found = self._free_breaks(layout, parameters)
-        found += [parameters[INTERCEPT] * self.unit + self.centre, slope, change, slope + change]
+        found = [*self._free_breaks(layout, parameters), parameters[INTERCEPT] * self.unit + self.centre]
+        found += self._lines(layout, parameters)
         together = layout.covariance(parameters)
         spreads = np.sqrt(np.diag(together))
-        units = np.array([self.unit if column == 0 else self.unit / self.dose for column in layout.columns])
+        plain = (INTERCEPT, RISE) if layout.of_heights else (INTERCEPT,)
+        units = np.array([self.unit if column in plain else self.unit / self.dose for column in layout.columns])
         q = len(layout.columns)
         with np.errstate(divide="ignore", invalid="ignore"):
             found += list(np.log(spreads[:q] * units))
@@ -105,6 +106,16 @@ class Natural:
             found += [np.nan] * q
         found.append(parameters[LOG_RESIDUAL] + np.log(self.unit))
         return np.array([*found, *parameters[layout.first_shape :]])
+
+    def _lines(self, layout: Layout, parameters: Floats) -> list[float]:
+        """Return the height at the break, where that is a parameter, and the mean slopes of prompts."""
+        rise, bend, slope = parameters[RISE], parameters[BEND], self.unit / self.dose
+        if not layout.of_heights:
+            return [rise * slope, bend * slope, (rise + bend) * slope]
+        # The mean of height/ψ, of which log ψ and the height given ψ are normal.
+        deviation = layout.spread(parameters) / parameters[BREAK]
+        below = (rise - deviation * layout.regression(parameters)[RISE]) * np.exp(deviation**2 / 2) / parameters[BREAK]
+        return [rise * self.unit, below * slope, (bend - below) * slope, bend * slope]
 
     def _free_breaks(self, layout: Layout, parameters: Floats) -> list[float]:
         centre = parameters[BREAK] * self.dose

@@ -10,10 +10,12 @@ from ripplestats.fits.curves import Floats
 from ripplestats.fits.random_breaks.break_law import LOG_NORMAL, NORMAL
 from ripplestats.fits.random_breaks.serial_errors import N_SHAPE, Precision, error_shape, precision
 
-#: Places of intercept, slope below, change of slope, break, log σ and (if the break is random) log τ in the vector.
-INTERCEPT, SLOPE, CHANGE, BREAK, LOG_RESIDUAL, LOG_SPREAD = range(6)
-#: The effects that may differ between prompts.
+#: Places of intercept, rise, bend, break, log σ and (if the break is random) log τ in the vector. Rise and bend are the
+#: slope below the break and its change there; where breaks are log-normal the height at the break and the slope above.
+INTERCEPT, RISE, BEND, BREAK, LOG_RESIDUAL, LOG_SPREAD = range(6)
+#: The effects that may differ between prompts, and what they are called where breaks are log-normal.
 RANDOM = ("intercept", "slope_below", "slope_change", "break")
+OF_HEIGHTS = ("intercept", "height", "slope_above", "break")
 #: The parameters of the mean; the others are of spread.
 N_FIXED = 4
 
@@ -24,11 +26,20 @@ class Law:
 
     ``breaks`` are normal or log-normal; ``correlated`` effects, the break among them, have a free covariance, others
     are independent; ``serial`` errors go on from dose to dose and grow with the effect, others are independent and equal.
+
+    With normal breaks a prompt's line has a slope below the break and a change of it. Log-normal breaks are positive, and
+    there a prompt has a height at its break, whatever that is, and a slope above: how high a curve rises and where it
+    levels off are two matters, and slopes, their quotient, neither normal nor linear in the break.
     """
 
     breaks: str = NORMAL
     correlated: bool = False
     serial: bool = False
+
+    @property
+    def effects(self) -> tuple[str, ...]:
+        """What rise and bend are called, and the intercept before, the break after them."""
+        return OF_HEIGHTS if self.breaks == LOG_NORMAL else RANDOM
 
 
 #: The law of Muggeo et al. (2014), and ours.
@@ -70,12 +81,13 @@ class Block:
 class Layout:
     """Which effects are random, and so what the parameters are.
 
-    The vector holds intercept, slope below, change of slope, break, log σ, then log τ if the break is random, then the
+    The vector holds intercept, rise, bend, break, log σ, then log τ if the break is random, then the
     free entries of the lower factor of G (its diagonal alone, or all): a factor's sign does not matter, so that an SD
     of zero is an inner point. Then, if ``joint``, by how much the mean of each random effect changes with a standard
     deviation of the break; then, if ``serial``, the shape of the errors' covariance. G is that of effects given the break.
 
-    ``columns`` are those of [1, x, (x−ψ)₊] with a random effect; ``no_spread`` is the τ that stands for zero.
+    ``columns`` are those of [1, x, (x−ψ)₊], or [1, min(x, ψ)/ψ, (x−ψ)₊], with a random effect; ``no_spread`` is the τ that
+    stands for zero.
     """
 
     columns: tuple[int, ...]
@@ -85,6 +97,22 @@ class Layout:
     law: str = NORMAL
     joint: bool = False
     serial: bool = False
+
+    @property
+    def of_heights(self) -> bool:
+        """Whether rise and bend are the height at the break and the slope above."""
+        return self.law == LOG_NORMAL
+
+    def design(self, x: Floats, at: float) -> Floats:
+        """Return the columns of a line that breaks at a dose: R × 3."""
+        rise = np.minimum(x, at) / at if self.of_heights else x
+        return np.column_stack([np.ones_like(x), rise, np.maximum(x - at, 0)])
+
+    def slope_in_break(self, x: Floats, parameters: Floats) -> Floats:
+        """Return by how much the mean's line changes with its break at doses (R,)."""
+        at, beyond = float(parameters[BREAK]), x > parameters[BREAK]
+        below = -parameters[RISE] * x / at**2 if self.of_heights else np.zeros_like(x)
+        return np.where(beyond, -parameters[BEND], below)
 
     @cached_property
     def entries(self) -> tuple[tuple[int, int], ...]:

@@ -1,8 +1,8 @@
 """The exact marginal likelihood of curves whose break is random, and its gradient.
 
 Muggeo, Atkins, Gallop & Dimidjian (2014, Statistical Modelling 14:293), equation 2: the curve of prompt p is
-y = (b₀+u₀) + (b₁+u₁)·x + (c+u₂)·(x−ψₚ)₊ + e with ψₚ ~ N(ψ, τ²), u ~ N(0, G), e ~ N(0, σ²). They linearise at ψₚ and
-fit a linear mixed model over and over. Here nothing is linearised: given ψₚ the curve is Gaussian, so only ψₚ is left to
+y = (b₀+u₀) + (b₁+u₁)·x + (c+u₂)·(x−ψₚ)₊ + e with ψₚ ~ N(ψ, τ²), u ~ N(0, G), e ~ N(0, σ²); where breaks are log-normal,
+min(x, ψₚ)/ψₚ takes the place of x. They linearise at ψₚ and fit a linear mixed model over and over. Here nothing is linearised: given ψₚ the curve is Gaussian, so only ψₚ is left to
 integrate out, in one dimension, by Gauss–Legendre panels that end at the doses, where the integrand has its kinks.
 """
 
@@ -14,7 +14,6 @@ import numpy as np
 from ripplestats.fits.curves import Floats
 from ripplestats.fits.random_breaks.break_law import Deviates, Nodes, deviates
 from ripplestats.fits.random_breaks.layout import BREAK, LOG_RESIDUAL, LOG_SPREAD, N_FIXED, Block, Layout
-from ripplestats.fits.random_breaks.serial_errors import Precision
 
 _LOG_ROOT_TWO_PI = 0.5 * np.log(2 * np.pi)
 _NO_SLOPES = np.empty((0, 0, 0))
@@ -63,8 +62,13 @@ def information_of_mean(blocks: Sequence[Block], layout: Layout, parameters: Flo
     return total
 
 
-def _cross_products(block: Block, hinge: Floats, weight: Floats | None = None) -> tuple[Floats, Floats, Floats]:
-    """Return X'ΩX (J × 3 × 3), X'Ωy (J × 3 × P) and y'Ωy (P,) with X = [1, x, hinge] at every node; Ω = 1 by default."""
+def _cross_products(
+    block: Block, hinge: Floats, weight: Floats | None = None, heights_at: Floats | None = None
+) -> tuple[Floats, Floats, Floats]:
+    """Return X'ΩX (J × 3 × 3), X'Ωy (J × 3 × P) and y'Ωy (P,) at every node; Ω = 1 by default.
+
+    X = [1, x, hinge], or [1, (x − hinge)/ψ, hinge] where the breaks ψ (J,) of ``heights_at`` are given.
+    """
     x = block.x
     if weight is None:
         ones, line, bent = np.ones_like(x), x, hinge
@@ -82,6 +86,11 @@ def _cross_products(block: Block, hinge: Floats, weight: Floats | None = None) -
     moments = np.empty((len(hinge), 3, len(block.values)))
     moments[:, 0], moments[:, 1] = total, with_x
     moments[:, 2] = bent @ block.values.T
+    if heights_at is not None:
+        inverse = 1 / heights_at[:, None]
+        gram[:, :, 1] = (gram[:, :, 1] - gram[:, :, 2]) * inverse
+        gram[:, 1] = (gram[:, 1] - gram[:, 2]) * inverse
+        moments[:, 1] = (moments[:, 1] - moments[:, 2]) * inverse
     return gram, moments, squares
 
 
@@ -90,7 +99,7 @@ class _GivenBreak:
     """What holds if all curves of a block break at each node (J), where they are Gaussian.
 
     ``density`` (J, P) is their log-density; ``mean_score`` X'V⁻¹(y − Xβ) (J, 3, P) and ``precision``
-    X'V⁻¹X (J, 3, 3), with X = [1, x, hinge]; ``errors`` (J, P) are expected squared errors, and ``shape_scores``
+    X'V⁻¹X (J, 3, 3), with X as in ``_cross_products``; ``errors`` (J, P) are expected squared errors, and ``shape_scores``
     (K, J, P) the scores of the shape of their covariance.
     """
 
@@ -113,7 +122,8 @@ def _given_break(
     columns = layout.places
     hinge = np.maximum(block.x - breaks[:, None], 0)
     errors_law = block.precision(layout, parameters)
-    gram, moments, own = _cross_products(block, hinge, None if errors_law is None else errors_law.matrix)
+    heights_at = breaks if layout.of_heights else None
+    gram, moments, own = _cross_products(block, hinge, None if errors_law is None else errors_law.matrix, heights_at)
     random_gram = gram[:, columns][:, :, columns]
     left = moments - (gram @ beta[:, :, None])
     squares = own - (beta[:, None] @ (moments + left))[:, 0]
@@ -135,19 +145,19 @@ def _given_break(
     if errors_law is not None and shape:
         fitted = np.broadcast_to(beta[:, :, None], moments.shape).copy()
         fitted[:, columns] += predicted
-        shape_scores = _shape_scores(block, hinge, errors_law, fitted, conditional, columns) / variance
+        products = [_cross_products(block, hinge, slope, heights_at) for slope in errors_law.slopes]
+        shape_scores = _shape_scores(products, fitted, conditional, columns) / variance
         shape_scores -= 0.5 * errors_law.log_determinant_slopes[:, None, None]
     density = constant[:, None] - (0.5 / variance) * reduced
     return _GivenBreak(density, mean_score, project @ gram, errors, shape_scores)
 
 
 def _shape_scores(
-    block: Block, hinge: Floats, law: Precision, fitted: Floats, conditional: Floats, columns: slice | list[int]
+    products: list[tuple[Floats, Floats, Floats]], fitted: Floats, conditional: Floats, columns: slice | list[int]
 ) -> Floats:
-    """Return −½·E(e'Ω̇e | y, ψₚ) for each slope Ω̇ of the precision (K, J, P)."""
+    """Return −½·E(e'Ω̇e | y, ψₚ) for each slope Ω̇ of the precision (K, J, P), whose cross-products are given."""
     found = []
-    for slope in law.slopes:
-        gram, moments, own = _cross_products(block, hinge, slope)
+    for gram, moments, own in products:
         expected = own - np.einsum("jkp,jkp->jp", fitted, 2 * moments - gram @ fitted)
         expected += np.einsum("jab,jab->j", conditional, gram[:, columns][:, :, columns])[:, None]
         found.append(-0.5 * expected)

@@ -12,13 +12,12 @@ from ripplestats.errors import InputError
 from ripplestats.fits.breakpoint import MINIMUM_DOSES
 from ripplestats.fits.curves import Floats
 from ripplestats.fits.random_breaks.break_law import LOG_NORMAL
+from ripplestats.fits.random_breaks.climbing import STAGES, Stage
 from ripplestats.fits.random_breaks.inference import Natural, covariances
 from ripplestats.fits.random_breaks.layout import BREAK, N_FIXED, RANDOM, SIMPLE, Block, Law, Layout
 from ripplestats.fits.random_breaks.optimum import (
     NEAR,
-    STAGES,
     Optimum,
-    Stage,
     search,
     without_idle_spreads,
 )
@@ -88,7 +87,8 @@ def fit_break_model(
         x: the doses, sorted and distinct.
         clusters: the document of each prompt; by default each its own.
         method: ``reml``, ``ml``, or ``auto`` (see ``chosen_method``).
-        random: which of ``intercept``, ``slope_below``, ``slope_change`` and ``break`` differ between prompts.
+        random: which of ``intercept``, ``slope_below``, ``slope_change`` and ``break`` differ between prompts; where breaks
+            are log-normal the second and third stand for the height at the break and the slope above.
         law: of breaks, effects and errors.
         conf_level: of the intervals: t with one degree of freedom less than documents, those of spreads on the
             logarithmic scale.
@@ -148,15 +148,16 @@ def _by_method(problem: Problem, best: Optimum, method: str) -> tuple[Optimum, t
 
 def term_names(random: Sequence[str], law: Law = SIMPLE) -> tuple[str, ...]:
     """Return the terms of the model."""
-    effects = [name for name in RANDOM[:3] if name in random]
-    correlated = [name for name in RANDOM if name in random]
+    correlated = [called for name, called in zip(RANDOM, law.effects, strict=True) if name in random]
+    effects = [name for name in correlated if name != "break"]
     pairs = [(a, b) for i, b in enumerate(correlated) for a in correlated[:i]] if law.correlated else []
     spread: tuple[str, ...] = ("threshold_sd",) if "break" in random else ()
     if spread and law.breaks == LOG_NORMAL:
         spread += ("threshold_median",)
     shape = ("autocorrelation", "residual_growth") if law.serial else ()
+    height = ("height",) if law.breaks == LOG_NORMAL else ()
     return (
-        "population_threshold", *spread, "intercept", "slope_below", "slope_change", "slope_above",
+        "population_threshold", *spread, "intercept", *height, "slope_below", "slope_change", "slope_above",
         *(f"sd_{name}" for name in effects), *(f"correlation_{a}_{b}" for a, b in pairs), "residual", *shape,
     )  # fmt: skip
 

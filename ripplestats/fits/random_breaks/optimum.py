@@ -1,59 +1,40 @@
-"""The largest likelihood of curves with a random break: several starts, quasi-Newton, Newton; ML and REML."""
+"""The largest likelihood of curves with a random break: Newton steps from where climbs have led, with enough nodes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from scipy import optimize
 
 from ripplestats.fits.curves import Floats
-from ripplestats.fits.random_breaks.layout import BREAK, Layout
+from ripplestats.fits.random_breaks.climbing import (
+    LAST_ORDER,
+    STAGES,
+    Stage,
+    climb,
+    fine_enough,
+    near,
+    unsigned,
+)
+from ripplestats.fits.random_breaks.layout import BREAK
 from ripplestats.fits.random_breaks.likelihood import evaluate
 from ripplestats.fits.random_breaks.problem import Problem
 
-#: Nodes a panel while searching, and at the optimum; doubled there until the likelihood stands still.
-SEARCH_ORDER, FIRST_ORDER, LAST_ORDER = 4, 6, 48
+#: Nodes a panel at the optimum; doubled until the likelihood stands still.
+FIRST_ORDER = 6
 #: Change of the log-likelihood, by more nodes, that does not matter.
 QUADRATURE_ERROR = 5e-4
 #: Optima this near in log-likelihood cannot be told apart by the data.
 NEAR = 2.0
 #: Half the squared distance to the optimum in standard errors at which a search has converged.
 DECREMENT = 1e-7
-#: A round of BFGS that gains less log-likelihood than this is the last.
-_LITTLE = 1e-2
 _NEWTON_STEPS = 20
 #: What is left (as ``DECREMENT``) after so many steps, where they lead nowhere.
 _ENDLESS = 1e-2
 #: A Newton step longer than this (as ``DECREMENT``) asks for a new Hessian at its end.
 _RENEWED = 1e-3
-_REFUSED = 1e30
 #: What lacks more log-likelihood than this after the stages ends in no better optimum.
 _HOPELESS = 10.0
-#: Log-likelihood a value that a place may lack after a stage to be followed further.
-_FAR = 0.1
-#: Squared distance in standard errors within which two places are one.
-_ONE_PLACE = 0.05
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A part of a search: nodes a panel, steps of a round of BFGS, most rounds, and how many places are kept.
-
-    Each round begins with scales of its own: where effects correlate almost wholly, those of the start mislead.
-    """
-
-    order: int
-    steps: int
-    kept: int
-    rounds: int = 1
-
-
-#: A few steps from everywhere, then more from what differs; with few starts of a law of many parameters; and to find those
-#: starts, of which only break and spread matter.
-STAGES = (Stage(2, 15, 12), Stage(SEARCH_ORDER, 80, 12))
-STAGES_TO_STARTS = (Stage(2, 6, 12), Stage(2, 10, 12))
-STAGES_OF_MANY = (Stage(2, 40, 4), Stage(SEARCH_ORDER, 80, 2, rounds=4))
 
 
 @dataclass(frozen=True)
@@ -80,15 +61,6 @@ class Optimum:
         return found
 
 
-def climb(problem: Problem, starts: Sequence[Floats], stages: Sequence[Stage] = STAGES) -> list[Floats]:
-    """Climb a little from every start, then from the most likely places; returns the places that differ, best first."""
-    climbed = list(starts)
-    for stage in stages:
-        climbed = [_climb(problem, one, stage) for one in climbed]
-        climbed = _distinct(problem, climbed)[: stage.kept]
-    return climbed
-
-
 def search(problem: Problem, starts: Sequence[Floats], stages: Sequence[Stage] = STAGES) -> list[Optimum]:
     """Climb from every start; returns the optima that differ, best first.
 
@@ -97,93 +69,16 @@ def search(problem: Problem, starts: Sequence[Floats], stages: Sequence[Stage] =
     climbed = climb(problem, starts, stages)
     found: list[Optimum] = []
     for parameters in climbed:
-        hopeless = found and problem.log_likelihood(parameters, SEARCH_ORDER) < found[0].log_likelihood - _HOPELESS
+        hopeless = found and problem.log_likelihood(parameters, found[0].order) < found[0].log_likelihood - _HOPELESS
         if hopeless or any(_same(problem, parameters, one) for one in found):
             continue
         found.append(refine(problem, parameters, found[0].order if found else FIRST_ORDER))
     return sorted(found, key=lambda one: -one.log_likelihood)
 
 
-def _distinct(problem: Problem, places: list[Floats]) -> list[Floats]:
-    """Return the places, the most likely first, but those that are on one's way to the same optimum."""
-    layout = problem.layout
-    ranked = sorted(((problem.log_likelihood(one, SEARCH_ORDER), number) for number, one in enumerate(places)))
-    lowest = ranked[-1][0] - _FAR * sum(block.values.size for block in problem.blocks)
-    kept: list[Floats] = []
-    for value, number in reversed(ranked):
-        if value < lowest:
-            break
-        place, spread = places[number], layout.spread(places[number])
-        near = max(0.25 * spread, problem.smallest_gap / 2)
-        if not any(
-            abs(place[BREAK] - one[BREAK]) < near and abs(np.log(spread / layout.spread(one))) < 1 for one in kept
-        ):
-            kept.append(place)
-    return kept
-
-
-def unlike(problem: Problem, places: Sequence[Floats], order: int) -> list[Floats]:
-    """Return the places but those that are another's within a fraction of a standard error in every direction."""
-    kept: list[Floats] = []
-    for place in places:
-        scores = problem.evaluate(place, order).scores
-        if not any(_near(problem.layout, place, one, scores.T @ scores) for one in kept):
-            kept.append(place)
-    return kept
-
-
 def _same(problem: Problem, parameters: Floats, one: Optimum) -> bool:
     """Say whether a vector is an optimum."""
-    return _near(problem.layout, parameters, one.parameters, one.hessian)
-
-
-def _near(layout: Layout, one: Floats, other: Floats, information: Floats) -> bool:
-    """Say whether two vectors are one; the sign of a factor's column does not matter."""
-    gap = unsigned(layout, one) - unsigned(layout, other)
-    return float(gap @ information @ gap) < _ONE_PLACE
-
-
-def unsigned(layout: Layout, parameters: Floats) -> Floats:
-    """Return the parameters with a factor of non-negative diagonal."""
-    found = parameters.copy()
-    for place, (_, j) in enumerate(layout.entries, layout.first_factor):
-        diagonal = layout.first_factor + layout.entries.index((j, j))
-        found[place] *= 1.0 if parameters[diagonal] >= 0 else -1.0
-    return found
-
-
-def _climb(problem: Problem, start: Floats, stage: Stage) -> Floats:
-    """Climb by rounds of BFGS while they gain."""
-    value = problem.log_likelihood(start, stage.order) if stage.rounds > 1 else -np.inf
-    for _ in range(stage.rounds):
-        start, before = _round(problem, start, stage.order, stage.steps), value
-        if stage.rounds > 1:
-            value = problem.log_likelihood(start, stage.order)
-            if value < before + _LITTLE:
-                break
-    return start
-
-
-def _round(problem: Problem, start: Floats, order: int, steps: int) -> Floats:
-    """Climb by BFGS, which begins with the information that the start's scores hold (Berndt, Hall, Hall & Hausman)."""
-    scores = problem.evaluate(start, order).scores
-    information = scores.T @ scores
-    information += 1e-3 * np.diag(np.maximum(np.diag(information), 1e-8))
-    root = np.linalg.cholesky(np.linalg.inv(information))
-
-    def negative(step: Floats) -> tuple[float, Floats]:
-        parameters = start + root @ step
-        if not problem.allows(parameters):
-            return _REFUSED, np.zeros_like(step)
-        found = problem.evaluate(parameters, order)
-        lost, slopes = problem.barrier(parameters)
-        return lost - float(found.log_likelihood.sum()), root.T @ (slopes - found.scores.sum(axis=0))
-
-    begin: Floats = np.zeros(len(start))
-    step = optimize.minimize(negative, begin, jac=True, method="BFGS", options={"gtol": 1e-2, "maxiter": steps}).x
-    end = start + root @ step
-    # Its line search may end where it was refused.
-    return unsigned(problem.layout, end if problem.allows(end) else start)
+    return near(problem.layout, parameters, one.parameters, one.hessian)
 
 
 def refine(problem: Problem, parameters: Floats, order: int) -> Optimum:
@@ -192,6 +87,7 @@ def refine(problem: Problem, parameters: Floats, order: int) -> Optimum:
     Where the steps do not end, as where breaks become equal at a dose, more nodes would not end them.
     """
     information: Floats | None = None
+    order = fine_enough(problem, parameters, order)
     while True:
         found = _newton(problem, parameters, order, information)
         information = found.information

@@ -6,7 +6,8 @@ import numpy as np
 
 from ripplestats.fits.curves import Floats
 from ripplestats.fits.random_breaks.break_law import Nodes
-from ripplestats.fits.random_breaks.layout import BREAK, CHANGE, LOG_RESIDUAL, N_FIXED, Layout
+from ripplestats.fits.random_breaks.climbing import unsigned
+from ripplestats.fits.random_breaks.layout import BREAK, LOG_RESIDUAL, N_FIXED, Layout
 from ripplestats.fits.random_breaks.likelihood import evaluate, information_of_mean
 from ripplestats.fits.random_breaks.optimum import (
     DECREMENT,
@@ -15,7 +16,6 @@ from ripplestats.fits.random_breaks.optimum import (
     ascent,
     information_by_prompt,
     observed_information,
-    unsigned,
 )
 from ripplestats.fits.random_breaks.problem import Problem
 
@@ -100,8 +100,8 @@ def information_at_one_break(problem: Problem, parameters: Floats) -> Floats:
     lower = layout.factor(parameters)
     total = np.zeros((N_FIXED, N_FIXED))
     for block in problem.blocks:
-        hinge = np.maximum(block.x - parameters[BREAK], 0)
-        design = np.column_stack([np.ones_like(block.x), block.x, hinge, -parameters[CHANGE] * (hinge > 0)])
+        line = layout.design(block.x, float(parameters[BREAK]))
+        design = np.column_stack([line, layout.slope_in_break(block.x, parameters)])
         loaded = design[:, list(layout.columns)] @ lower
         covariance = loaded @ loaded.T + np.exp(2 * parameters[LOG_RESIDUAL]) * block.error_shape(layout, parameters)
         total += len(block.values) * design.T @ np.linalg.solve(covariance, design)

@@ -8,8 +8,8 @@ import numpy as np
 from ripplestats.fits.breakpoint import MINIMUM_DOSES, BreakDesign
 from ripplestats.fits.curves import Floats
 from ripplestats.fits.random_breaks.break_law import LOG_NORMAL
-from ripplestats.fits.random_breaks.layout import BREAK, LOG_RESIDUAL, LOG_SPREAD, Block, Law, Layout
-from ripplestats.fits.random_breaks.optimum import SEARCH_ORDER, STAGES_OF_MANY, STAGES_TO_STARTS, climb, unlike
+from ripplestats.fits.random_breaks.climbing import SEARCH_ORDER, STAGES_OF_MANY, STAGES_TO_STARTS, climb, unlike
+from ripplestats.fits.random_breaks.layout import BEND, BREAK, LOG_RESIDUAL, LOG_SPREAD, RISE, Block, Law, Layout
 from ripplestats.fits.random_breaks.problem import Problem
 
 #: Shares of the doses' ranks from which a search may begin.
@@ -56,7 +56,7 @@ def _breaks(problem: Problem) -> tuple[float, Floats]:
 def _start(problem: Problem, centre: float, spread: float) -> Floats:
     """Return parameters from least squares on each curve with its break at ``centre``."""
     layout = problem.layout
-    designs = [np.column_stack([np.ones_like(b.x), b.x, np.maximum(b.x - centre, 0)]) for b in problem.blocks]
+    designs = [layout.design(block.x, centre) for block in problem.blocks]
     inverses = [np.asarray(np.linalg.pinv(design), np.float64) for design in designs]
     own = [block.values @ inverse.T for block, inverse in zip(problem.blocks, inverses, strict=True)]
     rows = np.concatenate(own)
@@ -117,6 +117,8 @@ def _extended(places: Sequence[Floats], narrow: Layout, problem: Problem) -> lis
                 start[LOG_SPREAD] = min(start[LOG_SPREAD], np.log(start[BREAK]))
         for value, entry in zip(place[narrow.first_factor : narrow.first_regression], narrow.entries, strict=True):
             start[wide.first_factor + wide.entries.index(entry)] = value
+        if wide.of_heights and not narrow.of_heights:
+            _as_height(start, wide)
         if narrow.serial:
             start[wide.first_shape :] = place[narrow.first_shape :]
         elif wide.serial:
@@ -124,3 +126,11 @@ def _extended(places: Sequence[Floats], narrow: Layout, problem: Problem) -> lis
             start[wide.first_shape] = _CORRELATED
         found.append(start)
     return found
+
+
+def _as_height(start: Floats, layout: Layout) -> None:
+    """Turn slope below and change of slope into height at the break and slope above; of spreads that of the rise."""
+    start[BEND] += start[RISE]
+    start[RISE] *= start[BREAK]
+    for place, (row, _) in enumerate(layout.entries, layout.first_factor):
+        start[place] *= start[BREAK] if layout.columns[row] == RISE else 1.0

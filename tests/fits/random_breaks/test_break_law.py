@@ -39,3 +39,11 @@ def test_nodes_integrate_the_log_normal_law(centre, spread):
     weights = np.exp(deviates(LOG_NORMAL, nodes.breaks, centre, spread).log_density + nodes.log_lengths)
     assert weights.sum() == pytest.approx(1, abs=1e-8)
     assert weights @ nodes.breaks == pytest.approx(moments(LOG_NORMAL, centre, spread)[0], rel=1e-6)
+
+
+@pytest.mark.parametrize("spread", [1e-4, 0.1, 2.0])
+def test_nodes_cover_all_doses_however_narrow_the_log_normal_law_and_are_few(spread):
+    nodes = integration_nodes(X, 1.2, spread, 8, LOG_NORMAL)
+    between = (nodes.breaks > X[:-1, None]) & (nodes.breaks < X[1:, None])
+    assert (between.sum(axis=1) >= 8).all()
+    assert len(nodes.breaks) <= 8 * (16 + 2 * len(X))

@@ -46,7 +46,8 @@ def problem(layout: Layout, values: np.ndarray, x: np.ndarray = X) -> Problem:
 
 def density_given_break(y: np.ndarray, x: np.ndarray, layout: Layout, at: np.ndarray, where: float) -> float:
     """The log-density of one curve that breaks at ``where``, by its dense covariance."""
-    design = np.column_stack([np.ones_like(x), x, np.maximum(x - where, 0)])
+    rise = np.minimum(x, where) / where if layout.law == LOG_NORMAL else x
+    design = np.column_stack([np.ones_like(x), rise, np.maximum(x - where, 0)])
     loaded = design[:, list(layout.columns)] @ layout.factor(at)
     errors = np.eye(len(x))
     if layout.serial:
