@@ -84,7 +84,8 @@ def _same(problem: Problem, parameters: Floats, one: Optimum) -> bool:
 def refine(problem: Problem, parameters: Floats, order: int) -> Optimum:
     """Take Newton steps to the maximum nearby, with as many nodes a panel as it needs, at least ``order``.
 
-    Where the steps do not end, as where breaks become equal at a dose, more nodes would not end them.
+    Where the steps do not end with twice the first nodes either, as where breaks become equal at a dose, more would not end
+    them.
     """
     information: Floats | None = None
     order = fine_enough(problem, parameters, order)
@@ -101,7 +102,8 @@ def refine(problem: Problem, parameters: Floats, order: int) -> Optimum:
                 found = max(found, held, key=lambda one: one.log_likelihood)
         error = abs(problem.log_likelihood(found.parameters, 2 * order) - found.log_likelihood)
         found = replace(found, quadrature_error=error)
-        if error <= QUADRATURE_ERROR or 2 * order > LAST_ORDER or found.decrement > _ENDLESS:
+        endless = found.decrement > _ENDLESS and order > FIRST_ORDER
+        if error <= QUADRATURE_ERROR or 2 * order > LAST_ORDER or endless:
             return found
         parameters, order = found.parameters, 2 * order
 
