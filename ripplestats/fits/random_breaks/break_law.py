@@ -12,8 +12,7 @@ from ripplestats.fits.curves import Floats
 
 NORMAL, LOG_NORMAL = "normal", "lognormal"
 LAWS = (NORMAL, LOG_NORMAL)
-#: The integral runs over ± REACH standard deviations; what lies outside weighs 10⁻¹⁵, so that no curve pulls its break
-#: to the end.
+#: The integral runs over ± REACH standard deviations at least; what lies outside weighs 10⁻¹⁵.
 REACH = 8.0
 #: A log-normal law wider than this has no mean that the doses could tell.
 WIDEST_LOG_NORMAL = 1.5
