@@ -110,8 +110,7 @@ class SeveralBreaksDesign:
             designs = (replace(self, weights=weights) for weights in self.weights)
             return np.concatenate([design.unique(one[None]) for design, one in zip(designs, curves, strict=True)])
         found, weighted = self.fit(curves), curves * np.sqrt(self.weights)
-        left = weighted - weighted @ self._line @ self._line.T
-        total = (left**2).sum(axis=1)
+        left, total = self._beyond_line(weighted)
         most, near = found.residual_ss + _TIED * total, _SAME * (self.x[-1] - self.x[0])
         alike = np.ones(len(curves), bool)
         for family in self._families:
@@ -129,6 +128,11 @@ class SeveralBreaksDesign:
         """Return an orthonormal basis of the weighted straight lines: R × 2."""
         basis: Floats = np.linalg.qr(self._columns((), np.zeros((1, 0), np.intp))[0])[0]
         return basis
+
+    def _beyond_line(self, weighted: Floats) -> tuple[Floats, Floats]:
+        """Return what the straight line leaves (small where breaks hardly help: little is lost to rounding), and its squares."""
+        left: Floats = weighted - weighted @ self._line @ self._line.T
+        return left, (left**2).sum(axis=1)
 
     def _columns(self, free: tuple[bool, ...], places: NDArray[np.intp]) -> Floats:
         """Return weighted designs, patterns × R × columns: line, and for each break (step and) hinge."""
@@ -158,9 +162,7 @@ class SeveralBreaksDesign:
 
     def _fit(self, curves: Floats) -> BreaksFit:
         weighted = curves * np.sqrt(self.weights)
-        # What the line leaves: small where breaks hardly help, so that little is lost to rounding.
-        left = weighted - weighted @ self._line @ self._line.T
-        total = (left**2).sum(axis=1)
+        left, total = self._beyond_line(weighted)
         rows, tied = np.arange(len(curves)), _TIED * total
         least, chosen = np.full(len(curves), np.inf), np.zeros((len(curves), 2), np.intp)
         for number, family in enumerate(self._families):

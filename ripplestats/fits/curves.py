@@ -127,6 +127,13 @@ class DocumentCurves:
         covariances: Floats = deviations @ deviations.swapaxes(1, 2) * (n / max(n - 1, 1))
         return covariances
 
+    def of_groups(self, places: Sequence[int]) -> "DocumentCurves":
+        """Return the curves of some of the groups."""
+        members = list(places)
+        counts = None if self.counts is None else self.counts[:, members]
+        names = tuple(self.groups[place] for place in members)
+        return replace(self, values=self.values[:, members], groups=names, counts=counts)
+
     def with_mean_of(self, groups: Sequence[Hashable], name: Hashable) -> "DocumentCurves":
         """Return the curves with one more group, the plain mean of some of the groups, put first."""
         if self.counts is not None:

@@ -53,11 +53,10 @@ def prompt_quantities(
 
 def _group(curves: DocumentCurves, group: int) -> tuple[NDArray[np.bool_], DocumentCurves]:
     """Return which prompts have rows of a group, and their curves in it, each prompt counted once."""
-    names, n = curves.groups[group : group + 1], curves.n_documents
-    alone = replace(curves, values=curves.values[:, [group]], groups=names, weights=np.ones(n))
-    if curves.counts is None:
-        return np.ones(n, bool), alone
-    counts = curves.counts[:, [group]] / curves.weights[:, None, None]
+    alone = replace(curves.of_groups([group]), weights=np.ones(curves.n_documents))
+    if alone.counts is None:
+        return np.ones(curves.n_documents, bool), alone
+    counts = alone.counts / curves.weights[:, None, None]
     having = np.asarray(counts.any(axis=(1, 2)))
     return having, replace(alone, values=alone.values[having], weights=np.ones(having.sum()), counts=counts[having])
 

@@ -9,7 +9,7 @@ the next look, at which the interval must be narrow enough as well, so that the 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
@@ -162,8 +162,7 @@ class _Beginning(Run):
 
 def threshold(curves: DocumentCurves, conf_level: float = 0.95) -> tuple[float, float, float]:
     """Return the threshold of the mean over all blocks but the first and its limits, as in the tables; else NaN."""
-    place = curves.groups.index(ALL_LAYERS)
-    curves = replace(curves, values=curves.values[:, [place]], groups=(ALL_LAYERS,))
+    curves = curves.of_groups([curves.groups.index(ALL_LAYERS)])
     design = BreakDesign(curves.x, curves.dose_weights)
     if undefined_breaks(design, curves.pooled())[0]:
         return float("nan"), float("nan"), float("nan")

@@ -1,7 +1,7 @@
 """Several breaks: lines with 0 to 3 breaks through mean curves, with intervals from resampled documents."""
 
 from collections.abc import Hashable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -79,7 +79,7 @@ def several_breaks(
     else:
         raise InputError(f"breaks={n_breaks!r} is not allowed; allowed: 0 to {MAXIMUM_BREAKS}, 'bic', 'cv'")
     parts = [
-        _terms(_some(curves, members), numbers[members[0]], resamples, conf_level, interval)
+        _terms(curves.of_groups(members), numbers[members[0]], resamples, conf_level, interval)
         for members in _alike(curves, numbers)
     ]
     order = {group: i for i, group in enumerate(curves.groups)}
@@ -92,13 +92,6 @@ def _alike(curves: DocumentCurves, numbers: tuple[int, ...]) -> list[list[int]]:
     if curves.counts is not None:
         return [[i] for i in range(len(numbers))]
     return [[i for i, one in enumerate(numbers) if one == number] for number in sorted(set(numbers))]
-
-
-def _some(curves: DocumentCurves, members: list[int]) -> DocumentCurves:
-    """Return the curves of some of the groups."""
-    counts = None if curves.counts is None else curves.counts[:, members]
-    names = tuple(curves.groups[i] for i in members)
-    return replace(curves, values=curves.values[:, members], groups=names, counts=counts)
 
 
 def _terms(

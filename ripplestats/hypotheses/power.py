@@ -64,8 +64,9 @@ def plan_claim(
     """Say how many documents support a claim (over all blocks but the first) with a given power, from a pilot.
 
     Args:
-        effects: of the pilot run, of which prompts that lack a rate are left out, which a note says; the arm ``top`` with the median, and for claim 5 the arm ``random``. Where they hold no
-            log-probability they are changes of the logit, and the claim's limit is the same number of logits.
+        effects: of the pilot run, of which prompts that lack a rate are left out, which a note says; the arm ``top``
+            with the median, and for claim 5 the arm ``random``. Where they hold no log-probability they are
+            changes of the logit, and the claim's limit is the same number of logits.
         claim: its name, one of ``CLAIMS``: 1, 2, 3, 4 (effect) or 5.
         power: probability that the claim is called *supported*, if the truth is what the pilot shows.
         per_document: numbers of prompts of a document to plan for.

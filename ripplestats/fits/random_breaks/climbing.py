@@ -25,9 +25,9 @@ _ONE_PLACE = 0.05
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of a search: nodes a panel (at least, where there are several rounds), steps of a round of BFGS, most rounds, and how many places are kept.
+    """A part of a search: nodes a panel, steps of a round of BFGS, most rounds, and how many places are kept.
 
-    Each round begins with scales of its own: where effects correlate almost wholly, those of the start mislead.
+    Where there are several rounds there may be more nodes (``fine_enough``). Each round begins with scales of its own: where effects correlate almost wholly, those of the start mislead.
     """
 
     order: int

@@ -5,7 +5,7 @@ from scipy import stats
 
 from ripplestats.fits.curves import Floats
 from ripplestats.fits.random_breaks.break_law import LOG_NORMAL, NORMAL, WIDEST_LOG_NORMAL, deviates
-from ripplestats.fits.random_breaks.layout import BREAK, OF_HEIGHTS, RANDOM
+from ripplestats.fits.random_breaks.layout import BREAK, Law
 from ripplestats.fits.random_breaks.optimum import Optimum
 from ripplestats.fits.random_breaks.problem import Problem
 from ripplestats.rendering.numbers import percent
@@ -28,8 +28,7 @@ def notes_on(
     problem: Problem, best: Optimum, rivals: tuple[tuple[float, float], ...], regular: bool
 ) -> tuple[str, ...]:
     """Return what a reader of the fit must know."""
-    names = OF_HEIGHTS if problem.layout.of_heights else RANDOM
-    idle = [names[problem.layout.columns[i]] for i in problem.layout.idle(best.parameters)]
+    idle = [Law(problem.layout.law).effects[problem.layout.columns[i]] for i in problem.layout.idle(best.parameters)]
     outside, name = _outside(problem, best.parameters), "log-normal" if problem.layout.law == LOG_NORMAL else "normal"
     said = {
         f"The {name} law of breaks puts {percent(outside)} of them outside the doses: doubt it.": outside > _OUTSIDE,
