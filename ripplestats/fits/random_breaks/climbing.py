@@ -100,8 +100,8 @@ def _climb(problem: Problem, start: Floats, stage: Stage) -> Floats:
     if stage.rounds == 1:
         return _round(problem, start, stage.order, stage.steps)
     for _ in range(stage.rounds):
-        order = fine_enough(problem, start, stage.order)
-        before, start = problem.log_likelihood(start, order), _round(problem, start, order, stage.steps)
+        order, before = fine_enough(problem, start, stage.order)
+        start = _round(problem, start, order, stage.steps)
         if problem.log_likelihood(start, order) < before + _LITTLE:
             break
     return start
@@ -109,8 +109,8 @@ def _climb(problem: Problem, start: Floats, stage: Stage) -> Floats:
 
 def _round(problem: Problem, start: Floats, order: int, steps: int) -> Floats:
     """Climb by BFGS, which begins with the information that the start's scores hold (Berndt, Hall, Hall & Hausman)."""
-    scores = problem.evaluate(start, order).scores
-    information = scores.T @ scores
+    begun = problem.evaluate(start, order)
+    information = begun.scores.T @ begun.scores
     information += 1e-3 * np.diag(np.maximum(np.diag(information), 1e-8))
     root = np.linalg.cholesky(np.linalg.inv(information))
 
@@ -118,7 +118,7 @@ def _round(problem: Problem, start: Floats, order: int, steps: int) -> Floats:
         parameters = start + root @ step
         if not problem.allows(parameters):
             return _REFUSED, np.zeros_like(step)
-        found = problem.evaluate(parameters, order)
+        found = problem.evaluate(parameters, order) if step.any() else begun
         lost, slopes = problem.barrier(parameters)
         return lost - float(found.log_likelihood.sum()), root.T @ (slopes - found.scores.sum(axis=0))
 
@@ -129,8 +129,10 @@ def _round(problem: Problem, start: Floats, order: int, steps: int) -> Floats:
     return unsigned(problem.layout, end if problem.allows(end) else start)
 
 
-def fine_enough(problem: Problem, parameters: Floats, order: int) -> int:
-    """Return how many nodes a panel a climb needs, at least ``order``: what they err by grows with the number of prompts.
+def fine_enough(problem: Problem, parameters: Floats, order: int) -> tuple[int, float]:
+    """Return how many nodes a panel a climb needs, and the log-likelihood with these.
+
+    There are at least ``order``, and more the more prompts there are, for the errors add up.
 
     Slopes are exact for the nodes where they are, and nodes move with the parameters: a climb whose steps gain less than
     that moves the log-likelihood stands still.
@@ -141,4 +143,4 @@ def fine_enough(problem: Problem, parameters: Floats, order: int) -> int:
         if abs(finer - value) <= _ROUGH:
             break
         value, order = finer, 2 * order
-    return order
+    return order, value

@@ -88,7 +88,7 @@ def refine(problem: Problem, parameters: Floats, order: int) -> Optimum:
     them.
     """
     information: Floats | None = None
-    order = fine_enough(problem, parameters, order)
+    order, _ = fine_enough(problem, parameters, order)
     while True:
         found = _newton(problem, parameters, order, information)
         information = found.information

@@ -8,7 +8,7 @@ import numpy as np
 from ripplestats.fits.curves import Floats
 from ripplestats.fits.random_breaks.break_law import LOG_NORMAL, WIDEST_LOG_NORMAL, Nodes, integration_nodes
 from ripplestats.fits.random_breaks.layout import BREAK, LOG_RESIDUAL, LOG_SPREAD, Block, Law, Layout
-from ripplestats.fits.random_breaks.likelihood import Evaluation, evaluate
+from ripplestats.fits.random_breaks.likelihood import Evaluation, evaluate, log_likelihood
 
 _FURTHEST = 30.0
 #: Log-likelihood that a search gives up to stay off the widest log-normal spread, in units of −log of the room left.
@@ -82,7 +82,7 @@ class Problem:
 
     def log_likelihood(self, parameters: Floats, order: int) -> float:
         """Return the log-likelihood with nodes around the break of ``parameters``."""
-        return float(self.evaluate(parameters, order).log_likelihood.sum())
+        return log_likelihood(self.blocks, self.layout, parameters, self.nodes(parameters, order))
 
     def evaluate(self, parameters: Floats, order: int) -> Evaluation:
         """Return log-likelihood and scores with nodes around the break of ``parameters``."""

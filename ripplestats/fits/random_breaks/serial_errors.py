@@ -34,21 +34,29 @@ def error_shape(shape: Floats, ranks: NDArray[np.intp], growth: Floats) -> Float
 
 
 def precision(shape: Floats, ranks: NDArray[np.intp], growth: Floats) -> Precision:
-    """Return the precision of errors and its slopes in (Fisher's z of ρ, γ)."""
-    covariance = error_shape(shape, ranks, growth)
-    inverse = np.asarray(np.linalg.inv(covariance), np.float64)
-    lags, correlation = np.abs(ranks[:, None] - ranks), np.tanh(shape[0])
-    scale = np.exp(shape[1] * growth)
-    before = np.where(lags > 0, correlation ** np.maximum(lags - 1, 0), 0.0)
-    turned = np.stack(
-        [
-            np.outer(scale, scale) * lags * before * (1 - correlation**2),
-            (growth[:, None] + growth) * covariance,
-        ]
-    )
+    """Return the precision of errors and its slopes in (Fisher's z of ρ, γ).
+
+    It is tridiagonal, for errors go on from one dose to the next (a Markov chain with correlations r = ρ^gap).
+    """
+    gaps, correlation = np.diff(ranks), float(np.tanh(shape[0]))
+    onward = correlation**gaps
+    left = 1 - onward**2
+    turned = gaps * correlation ** (gaps - 1) * (1 - correlation**2)
+    scale = np.exp(-shape[1] * growth)
+    scales = np.outer(scale, scale)
+    matrix = scales * _tridiagonal(1.0, onward**2 / left, -onward / left)
+    in_correlation = _tridiagonal(0.0, 2 * onward / left**2 * turned, -(1 + onward**2) / left**2 * turned)
     return Precision(
-        inverse,
-        float(np.linalg.slogdet(covariance)[1]),
-        -inverse @ turned @ inverse,
-        np.einsum("ab,kab->k", inverse, turned),
+        matrix,
+        float(np.log(left).sum() + 2 * shape[1] * growth.sum()),
+        np.stack([scales * in_correlation, -(growth[:, None] + growth) * matrix]),
+        np.array([-2 * (onward / left * turned).sum(), 2 * growth.sum()]),
     )
+
+
+def _tridiagonal(alone: float, beside: Floats, off: Floats) -> Floats:
+    """Return the matrix with ``off`` beside the diagonal, which is ``alone`` plus what each neighbour adds."""
+    diagonal = np.full(len(off) + 1, alone)
+    diagonal[1:] += beside
+    diagonal[:-1] += beside
+    return np.diag(diagonal) + np.diag(off, 1) + np.diag(off, -1)
