@@ -27,7 +27,7 @@ def sequential_scenarios(n_documents: int) -> list[Scenario]:
 
 def mixed_model_scenarios() -> list[Scenario]:
     """Return the designs of the segmented mixed model, which takes seconds a data set: its own, and the clear ones."""
-    designs = [(at, n) for at in BREAKS for n in DOCUMENTS[:2]]
+    designs = [(at, n) for at in BREAKS for n in DOCUMENTS]
     own = [Scenario("its own model", n, at, mixed_model=True) for at, n in designs]
     return own + [Scenario("clear", n, at, noise=NOISE["clear"]) for at, n in designs]
 
