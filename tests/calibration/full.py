@@ -3,7 +3,7 @@
 Prints the tables of coverage, size, power, mixed_model (the population threshold), sequential (stopping at a width) and
 scores (how the sign flips' correction was chosen). At full scale the rows take the place of those of the same names in
 ``results/``, and a table of which all jobs were run replaces its file. ``--only`` takes a part of a job's name: "size",
-"clear psi=5%", "n=30", "sequential".
+"clear psi=5%", "n=30 " (with the space, for "n=300" holds it, too), "sequential".
 """
 
 import argparse
@@ -123,7 +123,7 @@ def main() -> None:
     arguments = parser.parse_args()
     start = time.perf_counter()
     possible = jobs(arguments.scale)
-    chosen = [job for job in possible if arguments.only in job.name]
+    chosen = [job for job in possible if arguments.only in f"{job.name} "]
     if not chosen:
         parser.error(f"--only {arguments.only!r} is in no job's name")
     tables: dict[str, list[pd.DataFrame]] = {}
