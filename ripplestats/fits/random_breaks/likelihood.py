@@ -13,8 +13,8 @@ import numpy as np
 
 from ripplestats.fits.curves import Floats
 from ripplestats.fits.random_breaks.break_law import Deviates, Nodes, deviates
+from ripplestats.fits.random_breaks.cross_products import CrossProducts, Products, products
 from ripplestats.fits.random_breaks.layout import BREAK, LOG_RESIDUAL, LOG_SPREAD, N_FIXED, Block, Layout
-from ripplestats.fits.random_breaks.serial_errors import Precision
 
 _LOG_ROOT_TWO_PI = 0.5 * np.log(2 * np.pi)
 _NO_SLOPES = np.empty((0, 0, 0))
@@ -33,13 +33,22 @@ class Evaluation:
     break_variance: Floats
 
 
-def evaluate(blocks: Sequence[Block], layout: Layout, parameters: Floats, nodes: Nodes) -> Evaluation:
+def evaluate(
+    blocks: Sequence[Block],
+    layout: Layout,
+    parameters: Floats,
+    nodes: Nodes,
+    known: Sequence[Products] | None = None,
+) -> Evaluation:
     """Return log-likelihood and scores of every prompt.
 
     The scores follow from Fisher's identity: the mean, over the posterior of the break, of the score of the curve and
-    its break together. ``nodes`` may be those of nearby parameters: then the result is smooth in the parameters.
+    its break together. ``nodes`` may be those of nearby parameters: then the result is smooth in the parameters. With
+    the same nodes and the same shape of errors so are the ``products`` of the blocks, which need not be computed anew.
     """
-    parts = [_block(block, layout, parameters, nodes) for block in blocks]
+    if known is None:
+        known = [products(block, layout, parameters, nodes) for block in blocks]
+    parts = [_block(block, layout, parameters, nodes, found) for block, found in zip(blocks, known, strict=True)]
     if len(parts) == 1:
         return parts[0]
     back = np.argsort(np.concatenate([block.places for block in blocks]))
@@ -57,8 +66,8 @@ def log_likelihood(blocks: Sequence[Block], layout: Layout, parameters: Floats, 
     breaks = deviates(layout.law, nodes.breaks, float(parameters[BREAK]), layout.spread(parameters))
     total = 0.0
     for block in blocks:
-        errors_law = block.precision(layout, parameters)
-        curves = _curves(block, layout, parameters, nodes.breaks, breaks.value, errors_law)
+        found = products(block, layout, parameters, nodes, slopes=False)
+        curves = _curves(block, layout, parameters, found, breaks.value)
         total += float(_posterior(curves.density, breaks, nodes)[0].sum())
     return total
 
@@ -68,67 +77,31 @@ def information_of_mean(blocks: Sequence[Block], layout: Layout, parameters: Flo
     total = np.zeros((N_FIXED, N_FIXED))
     breaks = deviates(layout.law, nodes.breaks, float(parameters[BREAK]), layout.spread(parameters))
     for block in blocks:
-        given = _given_break(block, layout, parameters, nodes.breaks, breaks.value, shape=False)
+        found = products(block, layout, parameters, nodes, slopes=False)
+        given = _given_break(block, layout, parameters, found, breaks.value)
         weights = _posterior(given.density, breaks, nodes)[1]
         total += _louis(weights, given, breaks, layout.regression(parameters))
     return total
-
-
-def _cross_products(
-    block: Block, hinge: Floats, weight: Floats | None = None, heights_at: Floats | None = None
-) -> tuple[Floats, Floats, Floats]:
-    """Return X'ΩX (J × 3 × 3), X'Ωy (J × 3 × P) and y'Ωy (P,) at every node; Ω = 1 by default.
-
-    X = [1, x, hinge], or [1, (x − hinge)/ψ, hinge] where the breaks ψ (J,) of ``heights_at`` are given.
-    """
-    x = block.x
-    if weight is None:
-        ones, line, bent = np.ones_like(x), x, hinge
-        total, with_x, squares = block.sums
-    else:
-        ones, line, bent = weight.sum(axis=0), x @ weight, hinge @ weight
-        total, with_x = block.values @ ones, block.values @ line
-        squares = ((block.values @ weight) * block.values).sum(axis=1)
-    gram = np.empty((len(hinge), 3, 3))
-    gram[:, 0, 0], gram[:, 1, 1] = ones.sum(), x @ line
-    gram[:, 0, 1] = gram[:, 1, 0] = line.sum()
-    gram[:, 0, 2] = gram[:, 2, 0] = hinge @ ones
-    gram[:, 1, 2] = gram[:, 2, 1] = hinge @ line
-    gram[:, 2, 2] = np.einsum("jr,jr->j", bent, hinge)
-    moments = np.empty((len(hinge), 3, len(block.values)))
-    moments[:, 0], moments[:, 1] = total, with_x
-    moments[:, 2] = bent @ block.values.T
-    if heights_at is not None:
-        inverse = 1 / heights_at[:, None]
-        gram[:, :, 1] = (gram[:, :, 1] - gram[:, :, 2]) * inverse
-        gram[:, 1] = (gram[:, 1] - gram[:, 2]) * inverse
-        moments[:, 1] = (moments[:, 1] - moments[:, 2]) * inverse
-    return gram, moments, squares
 
 
 @dataclass(frozen=True)
 class _Curves:
     """The curves of a block if all break at each node (J), where they are Gaussian: densities, and what they follow from.
 
-    ``density`` (J, P) is their log-density, ``beta`` (J, 3) their mean's line, ``gram`` and ``moments`` are those of
-    ``_cross_products``, ``left`` X'Ω(y − Xβ) (J, 3, P), ``conditional`` the variance of u given y (J, q, q),
-    ``predicted`` the mean of u given y (J, q, P), and ``reduced`` the residuals' (y − Xβ)'V⁻¹(y − Xβ)·σ² (J, P).
+    ``density`` (J, P) is their log-density, ``beta`` (J, 3) their mean's line, ``left`` X'Ω(y − Xβ) (J, 3, P),
+    ``conditional`` and ``predicted`` variance and mean of u given y (J, q, q; J, q, P), and ``reduced`` (J, P) is
+    (y − Xβ)'V⁻¹(y − Xβ)·σ².
     """
 
     density: Floats
-    hinge: Floats
     beta: Floats
-    gram: Floats
-    moments: Floats
     left: Floats
     conditional: Floats
     predicted: Floats
     reduced: Floats
 
 
-def _curves(
-    block: Block, layout: Layout, parameters: Floats, breaks: Floats, z: Floats, errors_law: Precision | None
-) -> _Curves:
+def _curves(block: Block, layout: Layout, parameters: Floats, found: Products, z: Floats) -> _Curves:
     """Return densities by Woodbury's identity, which needs neither X'X nor G to be regular.
 
     With the random columns Z of X: V⁻¹ = (Ω − Ω·Z·C·Z'Ω/σ²)/σ², C = L(I + L'Z'ΩZ·L/σ²)⁻¹L' the variance of u given y.
@@ -136,10 +109,7 @@ def _curves(
     variance, lower = np.exp(2 * parameters[LOG_RESIDUAL]), layout.factor(parameters)
     beta = parameters[:BREAK] + z[:, None] * layout.regression(parameters)
     columns = layout.places
-    hinge = np.maximum(block.x - breaks[:, None], 0)
-    gram, moments, own = _cross_products(
-        block, hinge, None if errors_law is None else errors_law.matrix, _heights_at(layout, breaks)
-    )
+    gram, moments, own = found.own
     left = moments - (gram @ beta[:, :, None])
     squares = own - (beta[:, None] @ (moments + left))[:, 0]
     inner = np.eye(len(lower)) + lower.T @ gram[:, columns][:, :, columns] @ lower / variance
@@ -148,14 +118,10 @@ def _curves(
     predicted = (conditional / variance) @ left[:, columns]
     reduced = squares - np.einsum("jkp,jkp->jp", predicted, left[:, columns])
     constant = -len(block.x) * (_LOG_ROOT_TWO_PI + parameters[LOG_RESIDUAL]) - 0.5 * np.linalg.slogdet(inner)[1]
-    if errors_law is not None:
-        constant = constant - 0.5 * errors_law.log_determinant
+    if found.errors_law is not None:
+        constant = constant - 0.5 * found.errors_law.log_determinant
     density = constant[:, None] - (0.5 / variance) * reduced
-    return _Curves(density, hinge, beta, gram, moments, left, conditional, predicted, reduced)
-
-
-def _heights_at(layout: Layout, breaks: Floats) -> Floats | None:
-    return breaks if layout.of_heights else None
+    return _Curves(density, beta, left, conditional, predicted, reduced)
 
 
 @dataclass(frozen=True)
@@ -174,34 +140,30 @@ class _GivenBreak:
     shape_scores: Floats
 
 
-def _given_break(
-    block: Block, layout: Layout, parameters: Floats, breaks: Floats, z: Floats, *, shape: bool = True
-) -> _GivenBreak:
-    """Return densities and scores."""
-    errors_law = block.precision(layout, parameters)
-    curves = _curves(block, layout, parameters, breaks, z, errors_law)
+def _given_break(block: Block, layout: Layout, parameters: Floats, found: Products, z: Floats) -> _GivenBreak:
+    """Return densities and scores, those of the errors' shape where the products have its slopes."""
+    curves = _curves(block, layout, parameters, found, z)
     variance, columns = np.exp(2 * parameters[LOG_RESIDUAL]), layout.places
-    project = np.tile(np.eye(3), (len(breaks), 1, 1))
-    project[:, :, columns] -= curves.gram[:, :, columns] @ curves.conditional / variance
+    gram = found.own[0]
+    project = np.tile(np.eye(3), (len(gram), 1, 1))
+    project[:, :, columns] -= gram[:, :, columns] @ curves.conditional / variance
     project /= variance
     mean_score = project @ curves.left
     errors = curves.reduced - variance * np.einsum("jkp,jkp->jp", curves.predicted, mean_score[:, columns])
-    errors += np.einsum("jab,jab->j", curves.conditional, curves.gram[:, columns][:, :, columns])[:, None]
+    errors += np.einsum("jab,jab->j", curves.conditional, gram[:, columns][:, :, columns])[:, None]
     shape_scores = _NO_SLOPES
-    if errors_law is not None and shape:
-        heights_at = _heights_at(layout, breaks)
-        products = [_cross_products(block, curves.hinge, slope, heights_at) for slope in errors_law.slopes]
-        shape_scores = _shape_scores(products, curves, columns) / variance
-        shape_scores -= 0.5 * errors_law.log_determinant_slopes[:, None, None]
-    return _GivenBreak(curves.density, mean_score, project @ curves.gram, errors, shape_scores)
+    if found.errors_law is not None and found.slopes:
+        shape_scores = _shape_scores(found.slopes, curves, columns) / variance
+        shape_scores -= 0.5 * found.errors_law.log_determinant_slopes[:, None, None]
+    return _GivenBreak(curves.density, mean_score, project @ gram, errors, shape_scores)
 
 
-def _shape_scores(products: list[tuple[Floats, Floats, Floats]], curves: _Curves, columns: slice | list[int]) -> Floats:
+def _shape_scores(slopes: Sequence[CrossProducts], curves: _Curves, columns: slice | list[int]) -> Floats:
     """Return −½·E(e'Ω̇e | y, ψₚ) for each slope Ω̇ of the precision (K, J, P), whose cross-products are given."""
-    fitted = np.broadcast_to(curves.beta[:, :, None], curves.moments.shape).copy()
+    fitted = np.broadcast_to(curves.beta[:, :, None], curves.left.shape).copy()
     fitted[:, columns] += curves.predicted
     found = []
-    for gram, moments, own in products:
+    for gram, moments, own in slopes:
         # Two products: the memory of one more array this size costs more than they do.
         expected = own - 2 * np.einsum("jkp,jkp->jp", fitted, moments)
         expected += np.einsum("jkp,jkp->jp", fitted, gram @ fitted)
@@ -220,10 +182,10 @@ def _posterior(density: Floats, breaks: Deviates, nodes: Nodes) -> tuple[Floats,
     return top + np.log(total), weights
 
 
-def _block(block: Block, layout: Layout, parameters: Floats, nodes: Nodes) -> Evaluation:
+def _block(block: Block, layout: Layout, parameters: Floats, nodes: Nodes, found: Products) -> Evaluation:
     centre = float(parameters[BREAK])
     breaks = deviates(layout.law, nodes.breaks, centre, layout.spread(parameters))
-    given = _given_break(block, layout, parameters, nodes.breaks, breaks.value)
+    given = _given_break(block, layout, parameters, found, breaks.value)
     log_likelihood, weights = _posterior(given.density, breaks, nodes)
     away = nodes.breaks - centre
     first, second = away @ weights, away**2 @ weights
@@ -248,10 +210,10 @@ def _scores(
     if layout.random_break:
         scores[:, LOG_SPREAD] = (breaks.value**2 - 1) @ weights
     random_score = given.mean_score[:, columns]
-    loaded, shrunk = lower.T @ random_score, given.precision[:, columns][:, :, columns] @ lower
-    for place, (i, j) in enumerate(layout.entries, layout.first_factor):
-        products = np.einsum("jp,jp,jp->p", weights, random_score[:, i], loaded[:, j])
-        scores[:, place] = products - shrunk[:, i, j] @ weights
+    if layout.entries:
+        scores[:, layout.first_factor : layout.first_regression] = _factor_scores(
+            random_score, given.precision[:, columns][:, :, columns], lower, weights
+        )[tuple(zip(*layout.entries, strict=True))].T
     if layout.joint:
         weighted = breaks.value[:, None] * weights
         scores[:, layout.first_regression : layout.first_shape] = np.einsum("jp,jkp->pk", weighted, random_score)
@@ -263,6 +225,14 @@ def _scores(
     if layout.random_break and layout.spread(parameters) <= layout.no_spread:
         scores[:, LOG_SPREAD] = 0.0
     return scores
+
+
+def _factor_scores(random_score: Floats, precision: Floats, lower: Floats, weights: Floats) -> Floats:
+    """Return the posterior mean of the scores of all entries of the factor (q, q, P)."""
+    outer = np.einsum("jip,jkp->ikp", random_score * weights[:, None], lower.T @ random_score)
+    shrunk = (precision @ lower).reshape(len(weights), -1).T @ weights
+    found: Floats = outer - shrunk.reshape(outer.shape)
+    return found
 
 
 def _louis(weights: Floats, given: _GivenBreak, breaks: Deviates, regression: Floats) -> Floats:

@@ -16,6 +16,7 @@ from ripplestats.fits.random_breaks.climbing import (
     near,
     unsigned,
 )
+from ripplestats.fits.random_breaks.cross_products import products
 from ripplestats.fits.random_breaks.layout import BREAK
 from ripplestats.fits.random_breaks.likelihood import evaluate
 from ripplestats.fits.random_breaks.problem import Problem
@@ -183,11 +184,13 @@ def information_by_prompt(problem: Problem, parameters: Floats, order: int) -> F
     lengths[:BREAK] = 1e-4 * np.maximum(np.abs(parameters[:BREAK]), 1e-2)
     lengths[BREAK] = 1e-3 * layout.spread(parameters)
     lengths[layout.first_factor :] = 1e-3 * np.maximum(np.abs(parameters[layout.first_factor :]), 1e-2)
+    here = [products(block, layout, parameters, nodes) for block in problem.blocks]
     rows = []
     for place, length in enumerate(lengths):
         step = np.zeros(layout.size)
         step[place] = length
-        ends = [evaluate(problem.blocks, layout, parameters + sign * step, nodes).scores for sign in (1, -1)]
+        known = here if place < layout.first_shape else None
+        ends = [evaluate(problem.blocks, layout, parameters + sign * step, nodes, known).scores for sign in (1, -1)]
         rows.append((ends[1] - ends[0]) / (2 * length))
     hessian = np.stack(rows, axis=1)
     symmetric: Floats = 0.5 * (hessian + hessian.swapaxes(1, 2))

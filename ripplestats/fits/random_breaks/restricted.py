@@ -46,6 +46,10 @@ def restricted(problem: Problem, found: Optimum) -> Optimum:
         coarse = problem.nodes(parameters, min(found.order, FIRST_ORDER))
         slope = here.scores.sum(axis=0) + _correction_slope(problem, parameters, hessian, coarse)
         slope[zero] = 0.0
+        if not np.isfinite(slope).all():
+            # The information on the mean is singular nearby.
+            decrement = np.inf
+            break
         step, decrement = ascent(hessian, slope, held=held)
         if decrement < _TOLERANCE * DECREMENT:
             break
