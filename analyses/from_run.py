@@ -9,6 +9,7 @@ and ``claims.csv``, or come from functions of the package.
 """
 
 import argparse
+import math
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -156,10 +157,14 @@ def read_table(file: Path, **types: type) -> pd.DataFrame:
 
 
 def with_interval(row: "pd.Series | None", scale: float = 1, decimals: int = 3) -> str:
-    """Return ``estimate [low, high]`` of a row, or nothing where it is undefined (a dash in tables)."""
+    """Return ``estimate [low, high]`` of a row, or nothing where it is undefined (a dash in tables).
+
+    The row of a claim has a margin, from which the limits can then be told.
+    """
     if row is None:
         return ""
-    return numbers.with_interval(row["estimate"], row["conf_low"], row["conf_high"], decimals, scale)
+    shown, margin = (row[name] for name in ("estimate", "conf_low", "conf_high")), row.get("margin", math.nan)
+    return numbers.with_interval(*shown, decimals, scale, margin=margin)
 
 
 def only(rows: pd.DataFrame) -> "pd.Series | None":

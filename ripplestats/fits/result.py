@@ -8,6 +8,7 @@ import numpy as np
 
 from ripplestats.rendering.drawable import Drawable
 from ripplestats.rendering.latex import latex_table
+from ripplestats.rendering.numbers import digits_beside
 from ripplestats.rendering.provenance import stated
 from ripplestats.rendering.terms_table import LONGEST, stars_note, terms_table, undefined_notes
 
@@ -28,7 +29,8 @@ class FitResult(Drawable):
     """Estimates with intervals.
 
     ``terms`` has one row a term (and group); ``notes`` say what a reader must know: method, warnings, what is
-    undefined; ``draw`` plots the result on given axes, and ``picture`` says in words what is seen then.
+    undefined; ``draw`` plots the result on given axes, and ``picture`` says in words what is seen then. Where a ``margin``
+    decides on the intervals, their limits are printed with as many digits as tell them from it.
 
     Examples:
         With the simulated ``frame`` of ``docs/examples/simulated_frame.py``:
@@ -47,6 +49,7 @@ class FitResult(Drawable):
     notes: tuple[str, ...]
     draw: Callable[["Axes"], None]
     picture: str = field(default="", kw_only=True)
+    margin: float = field(default=np.nan, kw_only=True)
 
     def tidy(self) -> "pd.DataFrame":
         """Return one row a term: ``term, estimate, std_error, statistic, p_value, conf_low, conf_high, note``."""
@@ -60,7 +63,9 @@ class FitResult(Drawable):
     def summary(self) -> str:
         """Return the result as text; nothing is printed."""
         head = f"{self.title}\n{self.n_prompts} prompts, {self.n_documents} documents"
-        body = self.terms.to_string(index=False, float_format=lambda value: f"{value:.4g}", na_rep="")
+        limits = self.terms[["conf_low", "conf_high"]].to_numpy(float).ravel()
+        digits = digits_beside(self.margin, limits, 4, "g")
+        body = self.terms.to_string(index=False, float_format=lambda value: f"{value:.{digits}g}", na_rep="")
         return "\n".join([head, body, *self.notes])
 
     def to_latex(
@@ -86,7 +91,7 @@ class FitResult(Drawable):
         Raises:
             InputError: the layout or the kind of columns is unknown.
         """
-        frame = terms_table(self.terms, self.conf_level, layout=layout, starred=stars)
+        frame = terms_table(self.terms, self.conf_level, layout=layout, starred=stars, margin=self.margin)
         said = (_interval_of(self.conf_level) if layout == "wide" else "", stars_note(self.terms) if stars else "")
         return latex_table(
             frame,

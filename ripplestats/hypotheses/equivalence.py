@@ -94,4 +94,5 @@ def equivalence(
         ),
         draw=draw,
         picture="Points: the difference with its interval; shaded: within the margin.",
+        margin=margin,
     )

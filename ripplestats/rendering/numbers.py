@@ -1,6 +1,8 @@
 """Numbers as tables print them: a minus sign that is one, nothing where a number is undefined."""
 
 import math
+from collections.abc import Iterable
+from typing import Literal
 
 #: Digits after the point are at most so many.
 _MOST = 6
@@ -20,11 +22,39 @@ def limits(low: float, high: float, decimals: int, scale: float = 1) -> str:
     return f"[{fixed(low, decimals, scale)}, {fixed(high, decimals, scale)}]"
 
 
-def with_interval(value: float, low: float, high: float, decimals: int, scale: float = 1) -> str:
-    """Return ``value [low, high]``, the value alone without an interval, and nothing where it is undefined."""
+def with_interval(
+    value: float, low: float, high: float, decimals: int, scale: float = 1, *, margin: float = math.nan
+) -> str:
+    """Return ``value [low, high]``, the value alone without an interval, and nothing where it is undefined.
+
+    Beside a ``margin`` that decides on the interval, all three have as many decimals as show on which side of it the limits
+    lie (``digits_beside``).
+    """
     if not math.isfinite(value):
         return ""
+    if math.isfinite(low) and math.isfinite(high):
+        decimals = digits_beside(scale * margin, (scale * low, scale * high), decimals)
     return f"{fixed(value, decimals, scale)} {limits(low, high, decimals, scale)}".rstrip()
+
+
+def digits_beside(margin: float, limits: Iterable[float], digits: int, kind: Literal["f", "g"] = "f") -> int:
+    """Return how many digits show of each limit of an interval that it is not the margin which decides it.
+
+    Args:
+        margin: of either sign, as equivalence has it; NaN where nothing is decided.
+        limits: of the interval; those that are not finite are passed over.
+        digits: as many at least; they are enough where a limit is the margin, or ``_MOST`` do not tell it from it either.
+        kind: of the digits: after the point (``f``), or significant ones (``g``).
+    """
+
+    def apart(limit: float, end: float, number: int) -> bool:
+        # As numbers, for zero is zero with a minus sign, too.
+        return float(f"{limit:.{number}{kind}}") != float(f"{end:.{number}{kind}}")
+
+    ends = (-margin, margin) if math.isfinite(margin) else ()
+    known = filter(math.isfinite, limits)
+    pairs = [(limit, end) for limit in known for end in ends if apart(limit, end, _MOST)]
+    return next((one for one in range(digits, _MOST) if all(apart(*pair, one) for pair in pairs)), max(digits, _MOST))
 
 
 def percent(value: float, decimals: int = 0) -> str:

@@ -7,14 +7,16 @@ import pandas as pd
 
 from ripplestats.errors import InputError
 from ripplestats.rendering.latex import BLANK
-from ripplestats.rendering.numbers import decimals_of, fixed, limits, p_value, percent, stars
+from ripplestats.rendering.numbers import decimals_of, digits_beside, fixed, limits, p_value, percent, stars
 
 LAYOUTS = ("long", "wide")
 #: A table of more rows than this does not fit on a page.
 LONGEST = 40
 
 
-def terms_table(terms: pd.DataFrame, conf_level: float, *, layout: str, starred: bool) -> pd.DataFrame:
+def terms_table(
+    terms: pd.DataFrame, conf_level: float, *, layout: str, starred: bool, margin: "float | pd.Series" = np.nan
+) -> pd.DataFrame:
     """Return a tidy table of terms as text, ready to be printed.
 
     Args:
@@ -25,6 +27,7 @@ def terms_table(terms: pd.DataFrame, conf_level: float, *, layout: str, starred:
             that are empty (why one is undefined ``undefined_notes`` says); ``wide``: groups against terms, the fewer of them side by side, each estimate over its
             interval.
         starred: whether stars follow the estimates, by the adjusted p-value where there is one.
+        margin: what decides on the intervals, of all terms or of each; limits can be told from it.
 
     Raises:
         InputError: the layout is unknown.
@@ -32,7 +35,7 @@ def terms_table(terms: pd.DataFrame, conf_level: float, *, layout: str, starred:
     if layout not in LAYOUTS:
         raise InputError(f"layout={layout!r} is not known; allowed: {', '.join(LAYOUTS)}")
     names = list(terms.columns[: terms.columns.get_loc("term")])
-    cells = _cells(terms, starred)
+    cells = _cells(terms, starred, margin)
     return _long(terms, names, cells, conf_level) if layout == "long" else _wide(terms, names, cells)
 
 
@@ -57,14 +60,17 @@ def undefined_notes(terms: pd.DataFrame) -> list[str]:
     return found
 
 
-def _cells(terms: pd.DataFrame, starred: bool) -> pd.DataFrame:
-    """Return estimates, standard errors and intervals as text; a term has the same number of digits in all groups."""
+def _cells(terms: pd.DataFrame, starred: bool, margin: "float | pd.Series") -> pd.DataFrame:
+    """Return estimates, standard errors and intervals as text.
+
+    A term has the same number of digits in all groups, but for a row whose limits would print as the margin.
+    """
     half = ((terms["conf_high"] - terms["conf_low"]) / 2).fillna(terms["std_error"])
     digits = half.where(half > 0).groupby(terms["term"]).transform("min").map(decimals_of)
     p = terms["p_adjusted" if "p_adjusted" in terms else "p_value"]
     marks = [stars(one) if starred else "" for one in p]
     columns = (terms[name] for name in ("estimate", "std_error", "conf_low", "conf_high"))
-    rows = zip(*columns, digits, marks, strict=True)
+    rows = zip(*columns, _digits_beside(terms, margin, digits), marks, strict=True)
     return pd.DataFrame(
         [
             (fixed(value, number) + mark, fixed(error, number + 1), limits(low, high, number))
@@ -73,6 +79,11 @@ def _cells(terms: pd.DataFrame, starred: bool) -> pd.DataFrame:
         columns=["estimate", "error", "interval"],
         index=terms.index,
     )
+
+
+def _digits_beside(terms: pd.DataFrame, margin: "float | pd.Series", digits: pd.Series) -> list[int]:
+    rows = zip(pd.Series(margin, terms.index), terms["conf_low"], terms["conf_high"], digits, strict=True)
+    return [digits_beside(one, (low, high), number) for one, low, high, number in rows]
 
 
 def _long(terms: pd.DataFrame, names: list[str], cells: pd.DataFrame, conf_level: float) -> pd.DataFrame:

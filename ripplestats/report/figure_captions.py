@@ -45,7 +45,7 @@ def threshold_caption(rows: pd.DataFrame, arm: str, blocks: str) -> str:
     band = ""
     if len(overall) and np.isfinite(overall["estimate"].iloc[0]):
         value, low, high = (float(overall[name].iloc[0]) for name in ("estimate", "conf_low", "conf_high"))
-        band = f" Band: the {mean_over(blocks)}, {with_interval(value, low, high, 1, 100)} %."
+        band = f" Band: the {mean_over(blocks)}, {with_interval(value, low, high, 1, 100, margin=_LIMIT / 100)} %."
     below = int((100 * layers["conf_high"] < _LIMIT).sum())
     return (
         f"Share of neurons {neurons_done_to(arm)} at which the two-phase line through the mean effect breaks, in each "

@@ -81,7 +81,8 @@ def _claims(claims: pd.DataFrame, manifest: dict[str, Any]) -> str:
         claims, undefined = _without_undefined_blocks(claims)
         terms = claims.assign(term=claims["claim"], std_error=np.nan, statistic=np.nan, note="")
         numbers = ["estimate", "std_error", "statistic", "p_value", "p_adjusted", "conf_low", "conf_high"]
-        frame = terms_table(terms[["layer", "term", *numbers, "note"]], np.nan, layout="long", starred=False)
+        columns = ["layer", "term", *numbers, "note"]
+        frame = terms_table(terms[columns], np.nan, layout="long", starred=False, margin=claims["margin"])
         claim = frame.pop("term")
         frame.insert(0, "claim", claim.mask(claim == claim.shift(), BLANK))
         frame["decision"] = claims["decision"].to_numpy()

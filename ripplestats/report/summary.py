@@ -7,8 +7,8 @@ import pandas as pd
 
 from ripplestats.fits.curve_layout import ALL_LAYERS
 from ripplestats.fits.run_estimates import UNITS, main_metric, main_rows
-from ripplestats.hypotheses.claims import UNDEFINED
-from ripplestats.rendering.numbers import percent
+from ripplestats.hypotheses.claims import CLAIMS, THRESHOLD, UNDEFINED
+from ripplestats.rendering.numbers import digits_beside, percent
 from ripplestats.rendering.progress import duration
 from ripplestats.rendering.provenance import provenance
 from ripplestats.report.adaptive_design import adaptive_design
@@ -66,17 +66,23 @@ def _threshold(cell: pd.DataFrame, blocks: str) -> str:
             return "Threshold: none."
         found = row["note"]
         if np.isfinite(row["estimate"]):
-            found = f"{percent(row['estimate'], 1)} of neurons {interval(row['conf_low'], row['conf_high'])}"
+            found = _break(row)
         return f"Only the first block was swept. Its threshold: {found}."
     if np.isnan(row["estimate"]):
         return f"Threshold over {blocks}: {row['note']}."
     layers = cell[(cell["quantity"] == "threshold") & ~cell["layer"].isin([ALL_LAYERS, "0"])]
     inside = int((layers["conf_high"] < 0.1).sum())
     return (
-        f"Threshold: the dose-response line, {mean_over(blocks)}, breaks at {percent(row['estimate'], 1)} of neurons "
-        f"{interval(row['conf_low'], row['conf_high'])}; in {inside} of {len(layers)} blocks by themselves the whole "
-        "interval lies below 10 %."
+        f"Threshold: the dose-response line, {mean_over(blocks)}, breaks at {_break(row)}; in {inside} of "
+        f"{len(layers)} blocks by themselves the whole interval lies below 10 %."
     )
+
+
+def _break(row: Any) -> str:
+    """Return a threshold with its interval, which can be told from the 10 % that the claim sets."""
+    low, high = row["conf_low"], row["conf_high"]
+    decimals = digits_beside(100 * CLAIMS[THRESHOLD].margin, (100 * low, 100 * high), 1)
+    return f"{percent(row['estimate'], decimals)} of neurons {interval(low, high, decimals=decimals)}"
 
 
 def _population(cell: pd.DataFrame) -> list[str]:

@@ -231,7 +231,7 @@ def _claims(claims: pd.DataFrame, where: str, metric: str) -> tuple[pd.DataFrame
         rows.append(
             {
                 "claim": name,
-                "estimate": with_interval(one["estimate"], one["conf_low"], one["conf_high"], 3),
+                "estimate": with_interval(one["estimate"], one["conf_low"], one["conf_high"], 3, margin=one["margin"]),
                 "limit": f"{one['margin']:g}",
                 "p": p_value(one["p_value"]),
                 "decision": one["decision"],

@@ -1,11 +1,12 @@
 """Names of metrics, arms and blocks, and numbers, as every table, figure and summary has them."""
 
-import math
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pandas as pd
+
+from ripplestats.rendering.numbers import limits
 
 #: Axis and column names of the metrics, with units.
 METRIC_NAMES = {
@@ -97,6 +98,4 @@ def design_effect(estimates: pd.DataFrame) -> str:
 
 def interval(low: float, high: float, scale: float = 100, decimals: int = 1) -> str:
     """Return limits as ``[low, high]``, by default in percent, or that there are none."""
-    if not (math.isfinite(low) and math.isfinite(high)):
-        return "[no interval]"
-    return f"[{scale * low:.{decimals}f}, {scale * high:.{decimals}f}]"
+    return limits(low, high, decimals, scale) or "[no interval]"

@@ -1,6 +1,7 @@
 """Numbers as tables print them."""
 
 import math
+import re
 
 import pytest
 from hypothesis import given
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from ripplestats.rendering.numbers import (
     decimals_of,
+    digits_beside,
     fixed,
     limits,
     p_value,
@@ -33,6 +35,57 @@ NAN = math.nan
 )
 def test_an_estimate_with_its_interval(numbers: tuple[float, float, float], shown: str) -> None:
     assert with_interval(*numbers, 1, 100) == shown
+
+
+@pytest.mark.parametrize(
+    ("numbers", "margin", "shown"),
+    [
+        ((0.03533, 0.020135, 0.110246), 0.02, "3.53 [2.01, 11.02]"),
+        ((0.03533, 0.02, 0.110246), 0.02, "3.5 [2.0, 11.0]"),
+        ((-0.5, -0.9996, 0.25), 1, "−50.00 [−99.96, 25.00]"),
+        ((0.1, -0.0002, 0.3), 0, "10.00 [−0.02, 30.00]"),
+        ((0.5, 0.020135, math.inf), 0.02, "50.0"),
+        ((0.03, 0.02 + 1e-12, 0.04), 0.02, "3.0 [2.0, 4.0]"),
+        ((0.03, 0.02 + 1e-12, 0.0201), 0.02, "3.00 [2.00, 2.01]"),
+        ((0.03, 0.0201, 0.04), NAN, "3.0 [2.0, 4.0]"),
+    ],
+)
+def test_limits_can_be_told_from_the_margin_beside_them(
+    numbers: tuple[float, float, float], margin: float, shown: str
+) -> None:
+    assert with_interval(*numbers, 1, 100, margin=margin) == shown
+
+
+@CHECKED
+@given(
+    margin=st.floats(0, 0.2),
+    away=st.lists(st.one_of(st.floats(-1e-3, 1e-3), st.floats(-1, 1)), min_size=2, max_size=2).map(sorted),
+    side=st.sampled_from([-1, 1]),
+    decimals=st.integers(0, 4),
+    scale=st.sampled_from([1, 100]),
+)
+def test_a_limit_never_prints_as_a_margin_that_six_decimals_tell_it_from(
+    margin: float, away: list[float], side: int, decimals: int, scale: float
+) -> None:
+    low, high = (side * margin + one for one in away)
+    shown = with_interval((low + high) / 2, low, high, decimals, scale, margin=margin)
+    printed = re.findall(r"−?[0-9.]+", shown)
+    (digits,) = {len(one.partition(".")[2]) for one in printed}
+    assert digits >= decimals
+    for limit, one in zip((low, high), printed[1:], strict=True):
+        for end in (-margin, margin):
+            if abs(scale * (limit - end)) > 1.01e-6:
+                assert float(one.replace("−", "-")) != float(fixed(end, digits, scale).replace("−", "-"))
+
+
+@CHECKED
+@given(st.floats(0.001, 10), st.floats(-1e-3, 1e-3))
+def test_nor_do_significant_digits(margin: float, away: float) -> None:
+    limit = margin * (1 + away)
+    digits = digits_beside(margin, [limit, math.inf], 4, "g")
+    assert 4 <= digits <= 6
+    if abs(away) > 1.01e-5:
+        assert f"{limit:.{digits}g}" != f"{margin:.{digits}g}"
 
 
 def test_what_is_undefined_is_nothing() -> None:

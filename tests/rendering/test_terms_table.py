@@ -1,5 +1,6 @@
 """Tables of a result, long and wide, plain and for siunitx: they compile, and are those of the snapshots."""
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -80,6 +81,17 @@ def test_the_fewer_of_groups_and_terms_stand_side_by_side() -> None:
     wide = terms_table(result(SMALL[:2]).terms.drop(columns="layer"), 0.95, layout="wide", starred=False)
     assert list(wide.columns) == ["term", "estimate"]
     assert wide["estimate"].to_list() == ["0.0346", "[0.0320, 0.0372]", "12.5", "[8.3, 16.7]"]
+
+
+def test_limits_can_be_told_from_a_margin_that_decides_on_them() -> None:
+    rows = [
+        (layer, "difference", 0.03, 0.01, 1.0, 0.1, low, 0.06, "supported") for layer, low in ((0, -0.04996), (1, 0))
+    ]
+    fit = dataclasses.replace(result(rows), margin=0.05)
+    long = terms_table(fit.terms, 0.9, layout="long", starred=False, margin=fit.margin)
+    assert long["90 % interval"].to_list() == ["[−0.04996, 0.06000]", "[0.000, 0.060]"]
+    assert "$-$0.04996" in fit.to_latex()
+    assert "-0.0499996" in dataclasses.replace(fit, terms=fit.terms.replace(-0.04996, -0.0499996)).summary()
 
 
 def test_a_column_without_content_is_left_out() -> None:

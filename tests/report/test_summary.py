@@ -48,6 +48,14 @@ def test_the_threshold_is_that_of_the_mean_over_the_later_blocks(text: str, synt
     assert "in 2 of 2 blocks by themselves the whole interval lies below 10 %" in line
 
 
+def test_a_threshold_that_ends_just_below_the_claim_s_limit_does_not_print_as_it(synthetic: Finished) -> None:
+    estimates = synthetic.estimates.copy()
+    chosen = (estimates["quantity"] == "threshold") & (estimates["layer"] == "all")
+    estimates.loc[chosen, ["estimate", "conf_low", "conf_high"]] = (0.04, 0.03, 0.0998)
+    text = summarise(synthetic.run, estimates, synthetic.claims)
+    assert "breaks at 4.00 % of neurons [3.00, 9.98]" in line_of(text, "Threshold:")
+
+
 def test_plateau_and_core_are_those_of_the_mean_over_the_later_blocks(text: str, synthetic: Finished) -> None:
     plateau = row(synthetic, "plateau", "all")
     numbers = [plateau[name] for name in ("estimate", "conf_low", "conf_high")]

@@ -193,6 +193,17 @@ def test_the_claims_table_counts_the_blocks_that_decide_for_themselves(tmp_path:
     assert "left out (1 insensitivity: 1)" in " ".join(long.split())
 
 
+def test_why_a_claim_is_refuted_by_a_hair_can_be_read_from_its_row(tmp_path: Path) -> None:
+    quantities = ("threshold", "slope_below", "slope_above", "plateau")
+    estimates = [{"quantity": name, "layer": "all", **dict.fromkeys(LIMITS, 0.5)} for name in quantities]
+    limits = {"estimate": 0.035, "conf_low": 0.02013, "conf_high": 1.1, "p_value": 0.98, "margin": 0.02}
+    made = hand_made(tmp_path, estimates, [{"claim": "3 core group", "layer": "all", "decision": "refuted", **limits}])
+    write_tables(made.run, made.estimates, made.claims)
+    tables = tables_of(made.run)
+    assert body(tables["claims"])[0][1:3] == ["0.0350 [0.0201, 1.1000]", "0.02"]
+    assert long_body(tables["claims_long"])[0][2:4] == ["0.0350", "[0.0201, 1.1000]"]
+
+
 def long_body(table: str) -> list[list[str]]:
     """The cells of the rows of a table that breaks over pages."""
     rows = table.partition("\\endfoot\n")[2].partition("\n\\end{longtable}")[0].splitlines()

@@ -5,7 +5,14 @@ import pandas as pd
 import pytest
 
 from ripplestats.fits.curve_layout import Cell
-from ripplestats.hypotheses.claims import CLAIMS, INSENSITIVITY, SENSITIVITY_ANALYSES, THRESHOLD, UNDEFINED
+from ripplestats.hypotheses.claims import (
+    CLAIMS,
+    INSENSITIVITY,
+    SENSITIVITY_ANALYSES,
+    THRESHOLD,
+    UNDEFINED,
+    core_claim,
+)
 from ripplestats.report.page.verdicts import counted_verdicts, key_figures, verdicts
 from tests.report.page.runs import Analysed
 
@@ -42,6 +49,15 @@ def test_shares_are_in_percent_and_effects_in_their_unit() -> None:
     assert "logits" in logit.finding
     assert "nats" not in logit.finding
     assert "log-probability" not in logit.finding
+
+
+def test_why_a_claim_is_refuted_by_a_hair_can_be_read() -> None:
+    limits = {"estimate": 0.03533, "conf_low": 0.020135, "conf_high": 0.110246, "decision": "refuted"}
+    rows = claim_rows(core_claim(0.8), "all", "0").assign(**limits)
+    (found,) = verdicts(rows, "nats")
+    assert "3.53 [2.01, 11.02] %" in found.finding
+    assert found.finding.endswith("The margin set beforehand: 2 %.")
+    assert [one.estimate for one in found.blocks] == ["3.53 [2.01, 11.02] %"]
 
 
 def test_the_verdicts_are_counted_in_words() -> None:
