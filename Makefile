@@ -6,6 +6,9 @@ FUZZ ?= 1000
 # Whole files to each process, long ones first.
 PARALLEL := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
+# Workers, and the many processes that tests start, share what Python compiled, also where the environment says otherwise.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test thorough faults check calibration bench docs tour paper picture wheel clean
 
@@ -18,7 +21,7 @@ demo: .venv/core ## install, then run the main job on the embedded model (4 to 8
 test: .venv/dev ## install, then run all tests but the thorough ones
 	$(BIN)/python -m pytest $(PARALLEL)
 
-thorough: .venv/dev ## the tests of a minute and more: 30 kills, the tour as a whole
+thorough: .venv/dev ## the tests of whole systems: 30 kills, a cluster in trouble, the tour
 	$(BIN)/python -m pytest $(PARALLEL) -m thorough
 
 faults: .venv/dev ## kill a run 30 times, and try 17,000 damaged or made-up inputs (FUZZ=1000 of each kind)

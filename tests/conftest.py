@@ -1,11 +1,14 @@
-"""Shared fixtures: tiny models, prompts of random tokens, and the embedded model where it can be had."""
+"""Shared fixtures: tiny models, prompts of random tokens, and the embedded model where it can be had.
+
+Nothing heavy is imported before it is needed: the process that hands out the tests needs none of it, and all wait for it.
+"""
 
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -15,32 +18,26 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
-import torch
+if TYPE_CHECKING:
+    from ripplestats.model.load import Model
+    from ripplestats.prompts.table import PromptTable
+    from ripplestats.sweeps.runner import Sweep
 
-from ripplestats.errors import RippleStatsError
-from ripplestats.model.load import Model, load_model
-from ripplestats.model.sites import find_layout
-from ripplestats.prompts.table import Prompt, PromptTable
-from ripplestats.rendering import charts
-from ripplestats.sweeps.runner import Sweep
-from tests.pictures import embed_fonts_quickly, leave_out_pictures
-from tests.tiny import save_tiny_model, tiny_network, tiny_tokenizer
-
-FONTS_AS_PUBLISHED = charts._STYLE["pdf.fonttype"]
-#: Folders whose files share fixtures that take half a minute: one process runs them all.
-_TOGETHER = ("tests/analyses/",)
+#: Files that share what takes half a minute and is kept in a process, by how their paths begin: the runs that analyses are made
+#: of, what the code of the pages gives and the table of agreement with R; the run of the reports. One process runs a group.
+_TOGETHER = (("tests/analyses/", "tests/docs/", "tests/reference/"), ("tests/report/test_",))
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Hand out whole files, and some folders whole."""
+    """Hand out whole files, and those of a group as if they were one."""
     from xdist.scheduler import LoadFileScheduling
 
-    class ByFileOrFolder(LoadFileScheduling):
+    class ByFileOrGroup(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return next((folder for folder in _TOGETHER if nodeid.startswith(folder)), super()._split_scope(nodeid))
+            return next((group[0] for group in _TOGETHER if nodeid.startswith(group)), super()._split_scope(nodeid))
 
-    return ByFileOrFolder(config, log)
+    return ByFileOrGroup(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -52,32 +49,46 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(autouse=True, scope="session")
 def one_thread() -> None:
     """One thread also where the environment asks for more: two on tiny matrices wait for each other most of the time."""
+    import torch
+
     torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True, scope="session")
-def quick_fonts() -> Iterator[None]:
-    """Fonts as drawings, but where a test asks for ``fonts_as_published``."""
+def fonts_of_users() -> Iterator[int]:
+    """The kind of fonts in users' PDFs; tests' hold drawings, but where a test asks for ``fonts_as_published``."""
+    from ripplestats.rendering import charts
+    from tests.pictures import embed_fonts_quickly
+
+    kind = charts._STYLE["pdf.fonttype"]
     with pytest.MonkeyPatch.context() as patch:
         embed_fonts_quickly(patch.setitem)
-        yield
+        yield kind
 
 
 @pytest.fixture
-def fonts_as_published(monkeypatch: pytest.MonkeyPatch) -> None:
+def fonts_as_published(monkeypatch: pytest.MonkeyPatch, fonts_of_users: int) -> None:
     """Fonts as users get them."""
-    monkeypatch.setitem(charts._STYLE, "pdf.fonttype", FONTS_AS_PUBLISHED)
+    from ripplestats.rendering import charts
+
+    monkeypatch.setitem(charts._STYLE, "pdf.fonttype", fonts_of_users)
 
 
 @lru_cache(maxsize=4)
-def tiny_model(family: str = "gpt2", seed: int = 0) -> Model:
+def tiny_model(family: str = "gpt2", seed: int = 0) -> "Model":
     """A tiny random model of a family, with its tokenizer."""
+    from ripplestats.model.load import Model
+    from ripplestats.model.sites import find_layout
+    from tests.tiny import tiny_network, tiny_tokenizer
+
     network = tiny_network(family, seed)
     return Model(network, tiny_tokenizer(), find_layout(network), family, family, "", "0" * 64)
 
 
-def tiny_prompts(n: int, length: int, seed: int = 0, n_documents: int | None = None) -> PromptTable:
+def tiny_prompts(n: int, length: int, seed: int = 0, n_documents: int | None = None) -> "PromptTable":
     """Prompts of random tokens, each from a document of its own unless told."""
+    from ripplestats.prompts.table import Prompt, PromptTable
+
     rng = np.random.default_rng(seed)
     documents = n if n_documents is None else n_documents
     rows = [
@@ -97,9 +108,11 @@ def tiny_prompts(n: int, length: int, seed: int = 0, n_documents: int | None = N
 @contextmanager
 def a_mistake_from(prompt: int) -> Iterator[None]:
     """Let a sweep fail at the first part that begins at this prompt or later."""
+    from ripplestats.sweeps.runner import Sweep
+
     whole = Sweep.run
 
-    def broken(job: Sweep, rows: slice, *more: Any) -> Any:
+    def broken(job: "Sweep", rows: slice, *more: Any) -> Any:
         if rows.start >= prompt:
             raise RuntimeError("a mistake")
         return whole(job, rows, *more)
@@ -112,12 +125,16 @@ def a_mistake_from(prompt: int) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A local model folder."""
+    from tests.tiny import save_tiny_model
+
     return save_tiny_model(tmp_path_factory.mktemp("models") / "tiny-gpt2")
 
 
 @pytest.fixture(scope="module")
 def tables_only() -> Iterator[None]:
     """Let an analysis write no figures and no page, which cost most of it and are looked at by tests of their own."""
+    from tests.pictures import leave_out_pictures
+
     with pytest.MonkeyPatch.context() as patch:
         leave_out_pictures(patch.setattr)
         yield
@@ -126,9 +143,11 @@ def tables_only() -> Iterator[None]:
 @pytest.fixture
 def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The first prompt of each shard that is computed."""
+    from ripplestats.sweeps.runner import Sweep
+
     run, starts = Sweep.run, []
 
-    def counting(job: Sweep, rows: slice, *more: Any) -> Any:
+    def counting(job: "Sweep", rows: slice, *more: Any) -> Any:
         starts.append(rows.start)
         return run(job, rows, *more)
 
@@ -149,8 +168,11 @@ def on_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str
 
 
 @pytest.fixture(scope="session")
-def embedded_model() -> Model:
+def embedded_model() -> "Model":
     """The embedded model; tests that need it are skipped where it is neither installed nor to be fetched."""
+    from ripplestats.errors import RippleStatsError
+    from ripplestats.model.load import load_model
+
     try:
         return load_model("smollm2-135m")
     except RippleStatsError as error:

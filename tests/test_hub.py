@@ -6,11 +6,12 @@ import re
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
@@ -196,7 +197,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("home")
 
 
-def start(command: list[str], endpoint: str, home: Path) -> subprocess.Popen[str]:
+def start(
+    command: list[str], endpoint: str, home: Path, stderr: IO[str] | int = subprocess.PIPE
+) -> subprocess.Popen[str]:
     """Start Python with a hub and a cache of its own."""
     kept = {
         name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING", "TRANSFORMERS_"))
@@ -205,18 +208,33 @@ def start(command: list[str], endpoint: str, home: Path) -> subprocess.Popen[str
     told = {"HF_ENDPOINT": endpoint, "HF_HOME": str(home), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         [sys.executable, *command], env=kept | told, cwd=CHECKOUT, text=True, stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE, stderr=stderr,
     )  # fmt: skip
 
 
-def answers(jobs: dict[str, list[Any]], endpoint: str, home: Path) -> dict[str, Any]:
-    """Do the jobs of tests/hub_jobs.py in one process; options go last, as a dict."""
-    work = [[job[0], [w for w in job[1:] if isinstance(w, str)], job[-1] if isinstance(job[-1], dict) else {}]
-            for job in jobs.values()]  # fmt: skip
-    process = start(["-m", "tests.hub_jobs"], endpoint, home)
-    out, err = process.communicate(json.dumps(work), timeout=300)
-    assert process.returncode == 0, err
-    return dict(zip(jobs, json.loads(out), strict=True))
+def answers(
+    jobs: dict[str, list[Any]], endpoint: str, home: Path, answered: Callable[[str], None] = lambda _: None
+) -> dict[str, Any]:
+    """Do the jobs of tests/hub_jobs.py in one process; options go last, as a dict.
+
+    ``answered`` is told the name of each job before the next begins.
+    """
+    found = {}
+    with tempfile.TemporaryFile("w+") as said, start(["-m", "tests.hub_jobs"], endpoint, home, said) as process:
+        too_long = threading.Timer(300, process.kill)
+        too_long.start()
+        for name, (kind, *words) in jobs.items():
+            options = words.pop() if isinstance(words[-1], dict) else {}
+            print(json.dumps([kind, words, options]), file=process.stdin, flush=True)
+            line = process.stdout.readline()
+            said.seek(0)
+            assert line, said.read()
+            found[name] = json.loads(line)
+            answered(name)
+        process.stdin.close()
+        assert process.wait() == 0
+        too_long.cancel()
+    return found
 
 
 #: Command lines whose hub name does not exist, and words of the complaint.
@@ -241,17 +259,24 @@ USED = {
 
 @pytest.fixture(scope="module")
 def with_hub(hub: Hub, home: Path, tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """The answers to all jobs that a reachable hub is needed for."""
-    out = str(tmp_path_factory.mktemp("nowhere") / "run")
+    """The answers to all jobs that a reachable hub is needed for, and the bytes that the main job took of WikiText."""
+    out, run = (str(tmp_path_factory.mktemp(name) / "run") for name in ("nowhere", "streamed"))
     usual = ["--dataset", "passages", "--model", str(tiny_folder), *SMALL, "--out", out]
-    jobs: dict[str, list[Any]] = {"out": ["main", *usual, "--prompts", "4"]}
+    main_job = ["--dataset", "wikitext", "--model", "tiny-owner/tiny-gpt2", *SMALL, "--out", run]
+    jobs: dict[str, list[Any]] = {"main job": ["main", *main_job]}
     jobs |= {f"wrong {name}": ["main", *usual, *arguments] for name, (arguments, _) in WRONG_NAMES.items()}
     jobs |= {f"dataset {name}": ["main", *usual, "--dataset", f"tiny-owner/{name}"] for name in FAILURES}
     jobs |= {f"model {name}": ["main", *usual, "--model", f"tiny-owner/{name}"] for name in FAILURES}
     jobs |= {f"draw {name}": ["draw", name, {"fallback": False}] for name in USED}
     jobs["load gpt2-large"] = ["load", "gpt2-large", {"fallback": False}]
     jobs["download"] = ["download", "tiny-owner/rows"]
-    return {"out": out, **{name: answer for name, answer in answers(jobs, hub.url, home).items() if name != "out"}}
+    sent: dict[str, list[int]] = {}
+
+    def answered(name: str) -> None:
+        sent[name] = [hub.sent(WIKITEXT_FILE.format(number)) for number in range(2)]
+
+    found = answers(jobs, hub.url, home, answered)
+    return {"out": out, "run": run, "sent": sent["main job"], **found}
 
 
 @pytest.fixture(scope="module")
@@ -282,14 +307,11 @@ def complaint(answer: dict[str, Any], code: int) -> str:
 
 
 def test_the_main_job_streams_wikitext_and_a_model_from_the_hub(
-    hub: Hub, tmp_path: Path, wikitext_folder: Path
+    with_hub: dict[str, Any], wikitext_folder: Path
 ) -> None:
-    before = hub.sent(".parquet")
-    command = ["-m", "ripplestats.run", "--dataset", "wikitext", "--model", "tiny-owner/tiny-gpt2", *SMALL]
-    process = start([*command, "--out", str(tmp_path / "run")], hub.url, tmp_path / "home")
-    stdout, stderr = process.communicate(timeout=300)
-    assert process.returncode == 0, stderr
-    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    job, run = with_hub["main job"], Path(with_hub["run"])
+    assert job["code"] == 0, job["stderr"]
+    manifest = json.loads((run / "manifest.json").read_text())
     dataset, model = manifest["dataset"], manifest["model"]
     assert (dataset["requested"], dataset["used"]) == ("wikitext", "Salesforce/wikitext:wikitext-103-raw-v1:train")
     assert (dataset["revision"], dataset["fallback"]) == (SHA, "")
@@ -297,17 +319,18 @@ def test_the_main_job_streams_wikitext_and_a_model_from_the_hub(
     assert (model["requested"], model["used"]) == ("tiny-owner/tiny-gpt2", "tiny-owner/tiny-gpt2")
     assert (model["revision"], model["fallback"]) == (SHA, "")
     assert manifest["completeness"] == {"complete": True, "prompts_done": 12, "prompts": 12}
-    assert "Salesforce/wikitext:wikitext-103-raw-v1:train" in stdout
-    assert "was NOT used" not in stderr
+    assert "Salesforce/wikitext:wikitext-103-raw-v1:train" in job["stdout"]
+    assert "was NOT used" not in job["stderr"]
 
-    titles = pq.read_table(tmp_path / "run" / "prompts.parquet").column("document_title").to_pylist()
+    titles = pq.read_table(run / "prompts.parquet").column("document_title").to_pylist()
     assert len(set(titles)) == 12
     assert all(title.startswith("File 0 article ") for title in titles), "articles, not sections, of the first file"
     assert max(int(title.split()[-1]) for title in titles) < SHUFFLE_BUFFER + 12
 
     whole = sum((wikitext_folder / WIKITEXT_FILE.format(number)).stat().st_size for number in range(2))
-    assert 0 < hub.sent(".parquet") - before < 0.6 * whole, "not all of the dataset is fetched"
-    assert hub.sent(WIKITEXT_FILE.format(1)) == 0
+    first, second = with_hub["sent"]
+    assert 0 < first < 0.6 * whole, "not all of the dataset is fetched"
+    assert second == 0
 
 
 @pytest.mark.parametrize("name", USED)

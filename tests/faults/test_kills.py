@@ -88,7 +88,7 @@ def check_whole(out: Path, expected: pd.DataFrame) -> set[int]:
     return {8 * record.number for record in run.records()}
 
 
-@pytest.mark.parametrize("kills", [7, pytest.param(30, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("kills", [4, pytest.param(30, marks=pytest.mark.thorough)])
 def test_a_run_that_is_killed_again_and_again_ends_as_an_undisturbed_one(
     tmp_path: Path, command: Sequence[str], kills: int
 ) -> None:

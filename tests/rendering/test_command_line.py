@@ -17,7 +17,7 @@ def test_elsewhere_than_on_a_terminal_text_is_as_it_is() -> None:
 @pytest.mark.parametrize(("columns", "width"), [(40, 40), (300, 110)])
 def test_on_a_terminal_lines_break_between_words(monkeypatch: pytest.MonkeyPatch, columns: int, width: int) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((columns, 24)))
+    monkeypatch.setattr("shutil.get_terminal_size", lambda *_, **__: os.terminal_size((columns, 24)))
     shown = for_terminal(TEXT).splitlines()
     assert max(len(line) for line in shown if not line.startswith("runs/")) <= width
     assert " ".join(" ".join(shown).split()) == " ".join(TEXT.split())

@@ -1,4 +1,8 @@
-"""Runs on a real cluster equal those on one machine, whoever dies."""
+"""Runs on a real cluster equal those on one machine, whoever dies.
+
+Each worker is a process that imports everything anew. So only what Ray alone can show is among the usual tests; what becomes
+of shards when more goes wrong is there with scripted workers (``test_hand_out``), and here thorough.
+"""
 
 import signal
 import time
@@ -84,6 +88,7 @@ def test_a_worker_that_is_killed_costs_its_shard_only(
     assert any(line.startswith(f"prompts {8 * UNLUCKY} to {8 * UNLUCKY + 7} failed (1 of 3 tries): ") for line in said)
 
 
+@pytest.mark.thorough
 def test_a_shard_that_nobody_can_compute_is_set_aside_and_the_others_are_done_also_in_an_object_store(
     on_machine: Callable[[str], Path], cluster: RunningCluster, folder_model: Model, whole: Run,
     monkeypatch: pytest.MonkeyPatch,
@@ -109,6 +114,7 @@ def test_a_cluster_that_wants_a_token_says_so(cluster: RunningCluster, monkeypat
     check_cluster(f"ray://{cluster.client_address}")
 
 
+@pytest.mark.thorough
 def test_a_driver_that_is_killed_and_started_again_ends_the_run(
     tmp_path: Path, cluster: RunningCluster, tiny_folder: Path, folder_model: Model
 ) -> None:
@@ -139,6 +145,7 @@ def test_a_driver_that_is_killed_and_started_again_ends_the_run(
     check_equal(run, rs.sweep(folder_model, prompts, out=tmp_path / "here", **GRID))
 
 
+@pytest.mark.thorough
 def test_a_machine_that_goes_away_takes_nothing_with_it(
     tmp_path: Path, cluster: RunningCluster, folder_model: Model, whole: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

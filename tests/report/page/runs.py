@@ -4,9 +4,9 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import pandas as pd
+import pytest
 
 from ripplestats.config import METRICS
 from ripplestats.fits import run_estimates
@@ -16,6 +16,7 @@ from ripplestats.report.page.write import page_content, write_page
 from ripplestats.store.atomic import write_text
 from ripplestats.store.run_directory import Run
 from ripplestats.store.start import start_run
+from tests.pictures import leave_out_random_breaks
 from tests.store.synthetic_run import synthetic_definition, synthetic_effects, synthetic_manifest, synthetic_prompts
 
 #: Each ends an element, opens one, is a link that runs, turns the reading direction, or is no character of HTML.
@@ -86,6 +87,7 @@ def analysed(
     run.write_prompts()
     curves = run_estimates.cell_curves(run, run.metrics)
     # The page shows nothing of the segmented mixed model, which takes far longer than all the rest.
-    with mock.patch.object(run_estimates, "population_rows", return_value=pd.DataFrame()):
+    with pytest.MonkeyPatch.context() as patch:
+        leave_out_random_breaks(patch.setattr)
         estimates = run_estimates.estimate_run(run, n_boot=50, seed=0)
     return Analysed(run, curves, estimates, claims(curves, n_boot=50, seed=0))
