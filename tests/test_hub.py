@@ -223,17 +223,19 @@ def answers(
     with tempfile.TemporaryFile("w+") as said, start(["-m", "tests.hub_jobs"], endpoint, home, said) as process:
         too_long = threading.Timer(300, process.kill)
         too_long.start()
-        for name, (kind, *words) in jobs.items():
-            options = words.pop() if isinstance(words[-1], dict) else {}
-            print(json.dumps([kind, words, options]), file=process.stdin, flush=True)
-            line = process.stdout.readline()
-            said.seek(0)
-            assert line, said.read()
-            found[name] = json.loads(line)
-            answered(name)
-        process.stdin.close()
-        assert process.wait() == 0
-        too_long.cancel()
+        try:
+            for name, (kind, *words) in jobs.items():
+                options = words.pop() if isinstance(words[-1], dict) else {}
+                print(json.dumps([kind, words, options]), file=process.stdin, flush=True)
+                if not (line := process.stdout.readline()):
+                    said.seek(0)
+                    raise AssertionError(said.read())
+                found[name] = json.loads(line)
+                answered(name)
+            process.stdin.close()
+            assert process.wait() == 0
+        finally:
+            too_long.cancel()
     return found
 
 

@@ -36,9 +36,9 @@ def start(argv: Sequence[str], printed: Path, **plan: Any) -> ForkServerProcess:
         argv: its flags.
         printed: a file for what it prints.
         plan: ``die_at_step`` and ``tear`` (see ``_die_while_writing``); ``journal`` (see ``_keep_journal``); ``phase``,
-            ``number`` and ``reached`` (see ``_tell_when``); ``sweep_only``; ``tables_only`` (no figures, and no
-            segmented mixed model); ``prepare`` (a function to call before); ``memory`` (bytes of address space beyond
-            what is there).
+            ``number`` and ``reached`` (see ``_tell_when``); ``sweep_only``; ``tables_only`` (no figures);
+            ``random_breaks`` (whether there is a segmented mixed model, as there is unless it is False); ``prepare`` (a
+            function to call before); ``memory`` (bytes of address space beyond what is there).
     """
     process = _CONTEXT.Process(target=_main, args=(list(argv), printed, plan), daemon=True)
     process.start()
@@ -71,6 +71,7 @@ def _main(argv: list[str], printed: Path, plan: Mapping[str, Any]) -> None:
         run._finish = lambda *_: None  # type: ignore[assignment]
     if plan.get("tables_only"):
         leave_out_pictures(setattr)
+    if not plan.get("random_breaks", True):
         leave_out_random_breaks(setattr)
     if "prepare" in plan:
         plan["prepare"]()

@@ -18,6 +18,8 @@ pytestmark = pytest.mark.long
 
 #: Many enough that work is left for every kill: each lets at most three or four shards be finished.
 PROMPTS_AT_FIRST, PROMPTS_A_KILL = 32, 9
+#: Kills of the thorough test.
+THOROUGH = 30
 #: Writing one file is three steps (fsync, rename, fsync of the folder); a shard is three files.
 STEPS_A_SHARD = 9
 
@@ -52,15 +54,13 @@ def planned(kills: int, seed: int) -> Iterator[Kill]:
         yield Kill(phase, int(number), float(rng.uniform(0, longest[phase])), bool(rng.integers(2)))
 
 
-def start_and_kill(argv: Sequence[str], printed: Path, journal: Path, kill: Kill) -> None:
-    """Start the command line and kill it as planned."""
+def start_and_kill(argv: Sequence[str], printed: Path, journal: Path, kill: Kill, **analysis: bool) -> None:
+    """Start the command line, with an analysis of so much, and kill it as planned."""
     if kill.phase == "writer":
         process = start(argv, printed, journal=journal, sweep_only=True, die_at_step=kill.number, tear=kill.tear)
     else:
         reached, told = pipe()
-        process = start(
-            argv, printed, journal=journal, tables_only=True, phase=kill.phase, number=kill.number, reached=told
-        )
+        process = start(argv, printed, journal=journal, phase=kill.phase, number=kill.number, reached=told, **analysis)
         told.close()
         assert reached.poll(300), printed.read_text()
         time.sleep(kill.seconds)
@@ -88,19 +88,21 @@ def check_whole(out: Path, expected: pd.DataFrame) -> set[int]:
     return {8 * record.number for record in run.records()}
 
 
-@pytest.mark.parametrize("kills", [4, pytest.param(30, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("kills", [7, pytest.param(THOROUGH, marks=pytest.mark.thorough)])
 def test_a_run_that_is_killed_again_and_again_ends_as_an_undisturbed_one(
     tmp_path: Path, command: Sequence[str], kills: int
 ) -> None:
+    # The model takes more time than all the kills.
+    analysis = {"tables_only": True, "random_breaks": kills == THOROUGH}
     calm, out, printed = tmp_path / "calm", tmp_path / "run", tmp_path / "printed.txt"
     command = [*command, "--prompts", str(PROMPTS_AT_FIRST + PROMPTS_A_KILL * kills)]
-    assert finish(start([*command, "--out", str(calm)], printed, tables_only=True)) == 0, printed.read_text()
+    assert finish(start([*command, "--out", str(calm)], printed, **analysis)) == 0, printed.read_text()
     expected = Run(calm).effects()
     done: set[int] = set()
     lost: list[set[int]] = []
     for number, kill in enumerate(planned(kills, seed=0)):
         journal = tmp_path / f"journal {number}"
-        start_and_kill([*command, "--out", str(out)], printed, journal, kill)
+        start_and_kill([*command, "--out", str(out)], printed, journal, kill, **analysis)
         before, done = done, check_whole(out, expected)
         assert before <= done, "a shard that was there is gone"
         assert not before & set(begun_in(journal)), "a shard that was there was computed again"
@@ -109,7 +111,7 @@ def test_a_run_that_is_killed_again_and_again_ends_as_an_undisturbed_one(
     assert sum(map(len, lost)) >= (kills - kills_in_fits(kills)) // 3, "most kills came when there was no work to lose"
 
     journal = tmp_path / "journal"
-    assert finish(start([*command, "--out", str(out)], printed, journal=journal, tables_only=True)) == 0
+    assert finish(start([*command, "--out", str(out)], printed, journal=journal, **analysis)) == 0
     assert begun_in(journal) == []
     run = Run(out)
     assert run.complete
