@@ -144,8 +144,7 @@ class _Measure:
 
     def with_interval(self, row: "pd.Series | dict[str, float]") -> str:
         scale, decimals = (100, 1) if self._share else (1, 3)
-        numbers = (row[name] for name in ("estimate", "conf_low", "conf_high"))
-        shown = with_interval(*numbers, decimals, scale, margin=row["margin"])
+        shown = with_interval(row["estimate"], row["conf_low"], row["conf_high"], decimals, scale, margin=row["margin"])
         return f"{shown} {'%' if self._share else self.unit}" if shown else "undefined"
 
 
