@@ -9,63 +9,57 @@ from ripplestats.fits.random_breaks.break_law import Nodes
 from ripplestats.fits.random_breaks.layout import Block, Layout
 from ripplestats.fits.random_breaks.serial_errors import Precision
 
-#: X'ΩX (J × 3 × 3), X'Ωy (J × 3 × P) and y'Ωy (P,).
-CrossProducts = tuple[Floats, Floats, Floats]
-
 
 @dataclass(frozen=True)
 class Products:
-    """What follows from the nodes and the law of errors alone: ``hinge`` (J, R), cross-products, and those of its slopes."""
+    """What follows from the nodes and the law of errors alone.
+
+    ``gram`` X'ΩX (K × J × 3 × 3), ``moments`` X'Ωy (K × J × 3 × P) and ``squares`` y'Ωy (K × P) are first those of the
+    precision Ω, or of 1, then those of its slopes in the shape of serial errors.
+    """
 
     errors_law: Precision | None
-    hinge: Floats
-    own: CrossProducts
-    slopes: tuple[CrossProducts, ...]
+    gram: Floats
+    moments: Floats
+    squares: Floats
 
 
 def products(block: Block, layout: Layout, parameters: Floats, nodes: Nodes, *, slopes: bool = True) -> Products:
-    """Return the cross-products of a block at all nodes; with ``slopes``, those of serial errors' shape as well."""
+    """Return the cross-products of a block at all nodes; with ``slopes``, those of serial errors' shape as well.
+
+    X = [1, x, hinge], or [1, (x − hinge)/ψ, hinge] where a line has a height at its break ψ.
+    """
     errors_law = block.precision(layout, parameters)
     hinge = np.maximum(block.x - nodes.breaks[:, None], 0)
-    heights_at = nodes.breaks if layout.of_heights else None
-    if errors_law is None:
-        return Products(None, hinge, _cross_products(block, hinge, None, heights_at), ())
-    turned = errors_law.slopes if slopes else ()
-    return Products(
-        errors_law,
-        hinge,
-        _cross_products(block, hinge, errors_law.matrix, heights_at),
-        tuple(_cross_products(block, hinge, slope, heights_at) for slope in turned),
-    )
+    weights = None
+    if errors_law is not None:
+        weights = np.concatenate([errors_law.matrix[None], errors_law.slopes[: slopes * len(errors_law.slopes)]])
+    gram, moments, squares = _of_lines(block, hinge, weights)
+    if layout.of_heights:
+        inverse = 1 / nodes.breaks[:, None]
+        gram[..., 1] = (gram[..., 1] - gram[..., 2]) * inverse
+        gram[..., 1, :] = (gram[..., 1, :] - gram[..., 2, :]) * inverse
+        moments[..., 1, :] = (moments[..., 1, :] - moments[..., 2, :]) * inverse
+    return Products(errors_law, gram, moments, squares)
 
 
-def _cross_products(
-    block: Block, hinge: Floats, weight: Floats | None = None, heights_at: Floats | None = None
-) -> CrossProducts:
-    """Return X'ΩX (J × 3 × 3), X'Ωy (J × 3 × P) and y'Ωy (P,) at every node; Ω = 1 by default.
-
-    X = [1, x, hinge], or [1, (x − hinge)/ψ, hinge] where the breaks ψ (J,) of ``heights_at`` are given.
-    """
-    x = block.x
-    if weight is None:
-        ones, line, bent = np.ones_like(x), x, hinge
-        total, with_x, squares = block.sums
+def _of_lines(block: Block, hinge: Floats, weights: Floats | None) -> tuple[Floats, Floats, Floats]:
+    """Return the cross-products of lines with two slopes for each of the symmetric weights (K × R × R)."""
+    x, values = block.x, block.values
+    if weights is None:
+        ones, line, bent = np.ones((1, len(x))), x[None], hinge[None]
+        total, with_x, squares = (one[None] for one in block.sums)
     else:
-        ones, line, bent = weight.sum(axis=0), x @ weight, hinge @ weight
-        total, with_x = block.values @ ones, block.values @ line
-        squares = ((block.values @ weight) * block.values).sum(axis=1)
-    gram = np.empty((len(hinge), 3, 3))
-    gram[:, 0, 0], gram[:, 1, 1] = ones.sum(), x @ line
-    gram[:, 0, 1] = gram[:, 1, 0] = line.sum()
-    gram[:, 0, 2] = gram[:, 2, 0] = hinge @ ones
-    gram[:, 1, 2] = gram[:, 2, 1] = hinge @ line
-    gram[:, 2, 2] = np.einsum("jr,jr->j", bent, hinge)
-    moments = np.empty((len(hinge), 3, len(block.values)))
-    moments[:, 0], moments[:, 1] = total, with_x
-    moments[:, 2] = bent @ block.values.T
-    if heights_at is not None:
-        inverse = 1 / heights_at[:, None]
-        gram[:, :, 1] = (gram[:, :, 1] - gram[:, :, 2]) * inverse
-        gram[:, 1] = (gram[:, 1] - gram[:, 2]) * inverse
-        moments[:, 1] = (moments[:, 1] - moments[:, 2]) * inverse
+        ones, line, bent = weights.sum(axis=1), x @ weights, hinge @ weights
+        total, with_x = ones @ values.T, line @ values.T
+        squares = np.einsum("kpr,pr->kp", values @ weights, values)
+    gram = np.empty((*bent.shape[:2], 3, 3))
+    gram[..., 0, 0], gram[..., 1, 1] = ones.sum(axis=1, keepdims=True), (line @ x)[:, None]
+    gram[..., 0, 1] = gram[..., 1, 0] = line.sum(axis=1, keepdims=True)
+    gram[..., 0, 2] = gram[..., 2, 0] = ones @ hinge.T
+    gram[..., 1, 2] = gram[..., 2, 1] = line @ hinge.T
+    gram[..., 2, 2] = np.einsum("kjr,jr->kj", bent, hinge)
+    moments = np.empty((*bent.shape[:2], 3, len(values)))
+    moments[..., 0, :], moments[..., 1, :] = total[:, None], with_x[:, None]
+    moments[..., 2, :] = bent @ values.T
     return gram, moments, squares

@@ -13,7 +13,7 @@ import numpy as np
 
 from ripplestats.fits.curves import Floats
 from ripplestats.fits.random_breaks.break_law import Deviates, Nodes, deviates
-from ripplestats.fits.random_breaks.cross_products import CrossProducts, Products, products
+from ripplestats.fits.random_breaks.cross_products import Products, products
 from ripplestats.fits.random_breaks.layout import BREAK, LOG_RESIDUAL, LOG_SPREAD, N_FIXED, Block, Layout
 
 _LOG_ROOT_TWO_PI = 0.5 * np.log(2 * np.pi)
@@ -109,9 +109,9 @@ def _curves(block: Block, layout: Layout, parameters: Floats, found: Products, z
     variance, lower = np.exp(2 * parameters[LOG_RESIDUAL]), layout.factor(parameters)
     beta = parameters[:BREAK] + z[:, None] * layout.regression(parameters)
     columns = layout.places
-    gram, moments, own = found.own
+    gram, moments = found.gram[0], found.moments[0]
     left = moments - (gram @ beta[:, :, None])
-    squares = own - (beta[:, None] @ (moments + left))[:, 0]
+    squares = found.squares[0] - (beta[:, None] @ (moments + left))[:, 0]
     inner = np.eye(len(lower)) + lower.T @ gram[:, columns][:, :, columns] @ lower / variance
     conditional = lower @ np.linalg.inv(inner) @ lower.T
     # E(u | y, ψₚ), not as G·Z'V⁻¹(y − Xβ), for that score is a small difference of large numbers.
@@ -129,7 +129,7 @@ class _GivenBreak:
     """What holds if all curves of a block break at each node (J), where they are Gaussian.
 
     ``density`` (J, P) is their log-density; ``mean_score`` X'V⁻¹(y − Xβ) (J, 3, P) and ``precision``
-    X'V⁻¹X (J, 3, 3), with X as in ``_cross_products``; ``errors`` (J, P) are expected squared errors, and ``shape_scores``
+    X'V⁻¹X (J, 3, 3), with X as in ``products``; ``errors`` (J, P) are expected squared errors, and ``shape_scores``
     (K, J, P) the scores of the shape of their covariance.
     """
 
@@ -144,7 +144,7 @@ def _given_break(block: Block, layout: Layout, parameters: Floats, found: Produc
     """Return densities and scores, those of the errors' shape where the products have its slopes."""
     curves = _curves(block, layout, parameters, found, z)
     variance, columns = np.exp(2 * parameters[LOG_RESIDUAL]), layout.places
-    gram = found.own[0]
+    gram = found.gram[0]
     project = np.tile(np.eye(3), (len(gram), 1, 1))
     project[:, :, columns] -= gram[:, :, columns] @ curves.conditional / variance
     project /= variance
@@ -152,24 +152,23 @@ def _given_break(block: Block, layout: Layout, parameters: Floats, found: Produc
     errors = curves.reduced - variance * np.einsum("jkp,jkp->jp", curves.predicted, mean_score[:, columns])
     errors += np.einsum("jab,jab->j", curves.conditional, gram[:, columns][:, :, columns])[:, None]
     shape_scores = _NO_SLOPES
-    if found.errors_law is not None and found.slopes:
-        shape_scores = _shape_scores(found.slopes, curves, columns) / variance
+    if found.errors_law is not None and len(found.gram) > 1:
+        shape_scores = _shape_scores(found, curves, columns) / variance
         shape_scores -= 0.5 * found.errors_law.log_determinant_slopes[:, None, None]
     return _GivenBreak(curves.density, mean_score, project @ gram, errors, shape_scores)
 
 
-def _shape_scores(slopes: Sequence[CrossProducts], curves: _Curves, columns: slice | list[int]) -> Floats:
-    """Return −½·E(e'Ω̇e | y, ψₚ) for each slope Ω̇ of the precision (K, J, P), whose cross-products are given."""
+def _shape_scores(found: Products, curves: _Curves, columns: slice | list[int]) -> Floats:
+    """Return −½·E(e'Ω̇e | y, ψₚ) for each slope Ω̇ of the precision (K, J, P)."""
+    gram, moments, squares = found.gram[1:], found.moments[1:], found.squares[1:]
     fitted = np.broadcast_to(curves.beta[:, :, None], curves.left.shape).copy()
     fitted[:, columns] += curves.predicted
-    found = []
-    for gram, moments, own in slopes:
-        # Two products: the memory of one more array this size costs more than they do.
-        expected = own - 2 * np.einsum("jkp,jkp->jp", fitted, moments)
-        expected += np.einsum("jkp,jkp->jp", fitted, gram @ fitted)
-        expected += np.einsum("jab,jab->j", curves.conditional, gram[:, columns][:, :, columns])[:, None]
-        found.append(-0.5 * expected)
-    return np.array(found)
+    # Two products: the memory of one more array this size costs more than they do.
+    expected = squares[:, None] - 2 * np.einsum("jap,kjap->kjp", fitted, moments)
+    expected += np.einsum("jap,kjap->kjp", fitted, gram @ fitted)
+    expected += np.einsum("jab,kjab->kj", curves.conditional, gram[:, :, columns][..., columns])[..., None]
+    scores: Floats = -0.5 * expected
+    return scores
 
 
 def _posterior(density: Floats, breaks: Deviates, nodes: Nodes) -> tuple[Floats, Floats]:

@@ -56,7 +56,11 @@ def precision(shape: Floats, ranks: NDArray[np.intp], growth: Floats) -> Precisi
 
 def _tridiagonal(alone: float, beside: Floats, off: Floats) -> Floats:
     """Return the matrix with ``off`` beside the diagonal, which is ``alone`` plus what each neighbour adds."""
-    diagonal = np.full(len(off) + 1, alone)
-    diagonal[1:] += beside
-    diagonal[:-1] += beside
-    return np.diag(diagonal) + np.diag(off, 1) + np.diag(off, -1)
+    size = len(off) + 1
+    found = np.zeros((size, size))
+    entries = found.reshape(-1)
+    entries[:: size + 1] = alone
+    entries[:: size + 1][1:] += beside
+    entries[:: size + 1][:-1] += beside
+    entries[1 :: size + 1] = entries[size :: size + 1] = off
+    return found
