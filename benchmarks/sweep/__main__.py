@@ -30,7 +30,7 @@ from ripplestats.sweeps.memory import BATCH_ON_CPU
 _RESULTS = Path(__file__).parents[1] / "results"
 _CACHE = Path("build") / "benchmarks"
 _OWN = (OURS_ALONE, OURS)
-_BESIDES = ("scaling", "start")
+_BESIDES = ("between_products", "scaling", "start")
 _MODELS = {"smollm2-135m": embedded, "gpt2-large-shape": partial(gpt2_large_shape, _CACHE)}
 
 
@@ -53,6 +53,7 @@ def main() -> int:
         "models": {model.name: measure_model(model, plan, options, stream, parts) for model in models},
     }
     besides = (
+        lambda: measure_between_products(models[0], plan, options, stream),
         lambda: measure_scaling(models[0], plan, options, stream),
         lambda: measure_start(models[0], plan, options.device),
     )
@@ -112,6 +113,16 @@ def measure_model(
     }
 
 
+def measure_between_products(
+    model: BenchmarkModel, plan: Plan, options: argparse.Namespace, stream: tuple[int, ...]
+) -> dict[str, Any] | str:
+    """Hold sweeps at 32 tokens against the matrix peak before and after each."""
+    case = Case(32, *cut_prompts(stream, plan.prompts, 32), (0,), (1,), (1,), 0.0)
+    job = Job("", str(model.folder), options.device, options.precision, RATES, (case,), repeats=plan.repeats)
+    found: dict[str, Any] | str = run_job(job, "benchmarks.sweep.between_products")
+    return found
+
+
 def measure_scaling(
     model: BenchmarkModel, plan: Plan, options: argparse.Namespace, stream: tuple[int, ...]
 ) -> dict[str, Any] | str:
@@ -127,7 +138,7 @@ def measure_scaling(
 def measure_start(model: BenchmarkModel, plan: Plan, device: str) -> dict[str, Any] | str:
     """Time starts, or say why not."""
     try:
-        return start_seconds(str(model.folder), device, plan.starts)
+        return start_seconds(str(model.folder), device, plan.repeats)
     except RuntimeError as error:
         return str(error)
 

@@ -29,7 +29,8 @@ class Case:
 class Job:
     """An engine, a model folder, and the cases to run.
 
-    ``rates`` is a grid's name or a comma list in percent; without ``batch_size`` ours takes its default.
+    ``rates`` is a grid's name or a comma list in percent; without ``batch_size`` ours takes its default. ``repeats`` is for
+    what is measured several times beside something else.
     """
 
     engine: str
@@ -39,6 +40,7 @@ class Job:
     rates: str
     cases: tuple[Case, ...]
     batch_size: int | None = None
+    repeats: int = 1
 
     def write(self, file: Path) -> None:
         """Write the job as JSON."""

@@ -14,20 +14,23 @@ _TOKENS_TOGETHER = 2048
 
 @dataclass(frozen=True)
 class Plan:
-    """How long, and on how much, everything is timed."""
+    """How long, and on how much, everything is timed.
+
+    ``repeats`` is how often a start, and a sweep between matrix products, are measured.
+    """
 
     contexts: tuple[int, ...]
     layers: int
     prompts: int
     seconds: float
     batches: int
-    starts: int
+    repeats: int
 
 
-FULL = Plan(contexts=(8, 32, 128, 512), layers=3, prompts=8, seconds=6.0, batches=16, starts=5)
+FULL = Plan(contexts=(8, 32, 128, 512), layers=3, prompts=8, seconds=6.0, batches=16, repeats=7)
 #: For a model of which one cell takes seconds.
-SAMPLE = Plan(contexts=(8, 32, 128, 512), layers=2, prompts=4, seconds=0.0, batches=4, starts=1)
-QUICK = Plan(contexts=(8, 32), layers=2, prompts=2, seconds=0.5, batches=2, starts=1)
+SAMPLE = Plan(contexts=(8, 32, 128, 512), layers=2, prompts=4, seconds=0.0, batches=4, repeats=1)
+QUICK = Plan(contexts=(8, 32), layers=2, prompts=2, seconds=0.5, batches=2, repeats=1)
 
 
 def block_doses(n_neurons: int, rates: str = RATES) -> tuple[int, ...]:

@@ -65,7 +65,15 @@ def _besides(results: Mapping[str, Any]) -> list[str]:
             lines.append(
                 f"{name}: {engine}: a prompt of the longest context costs {ratio:.2f} × (shortest + one plain pass)"
             )
-    scaling, start = results["scaling"], results["start"]
+    scaling, start, between = (results[part] for part in ("scaling", "start", "between_products"))
+    if isinstance(between, str):
+        lines.append(f"sweeps between matrix products: not measured: {between}")
+    else:
+        lines.append(
+            f"{len(between['operations_per_second'])} sweeps between matrix products, at {between['context']} tokens: "
+            f"{_share(between['peak'])} of the better peak before or after, {_share(between['sustained'])} of what products "
+            "keep up"
+        )
     if isinstance(scaling, str):
         lines.append(f"cost by number of prompts: not measured: {scaling}")
     else:
@@ -82,3 +90,7 @@ def _besides(results: Mapping[str, Any]) -> list[str]:
             f"--help {start['help_seconds']:.2f} s"
         )
     return lines
+
+
+def _share(found: Mapping[str, Any]) -> str:
+    return f"{found['median_share']:.0%} ({found['lowest_share']:.0%} to {found['highest_share']:.0%})"

@@ -4,7 +4,7 @@ import sys
 import pytest
 import torch
 
-from benchmarks.sweep import worker
+from benchmarks.sweep import between_products, worker
 from benchmarks.sweep.job import Case, Job
 from benchmarks.sweep.matrix_peak import shapes, sustained_rate
 from benchmarks.sweep.processes import last_line, run_job
@@ -29,6 +29,21 @@ def test_a_process_measures_its_engine_on_every_case(engine, tiny_folder, tmp_pa
     if engine == "ripplestats":
         assert 0 <= results[0]["self_check"] < 1e-4
         assert results[0]["operations_counted"] > 0
+
+
+def test_sweeps_between_products_are_held_against_the_better_peak_around_them(tiny_folder, tmp_path, monkeypatch):
+    asked, answered = tmp_path / "job.json", tmp_path / "result.json"
+    Job("", str(tiny_folder), "cpu", "float32", "10,50", (CASE,), repeats=2).write(asked)
+    monkeypatch.setattr(sys, "argv", ["between_products", str(asked), str(answered)])
+    peaks = iter([1e9, 3e9, 2e9])
+    monkeypatch.setattr(between_products, "matrix_peak", lambda *_: next(peaks))
+    monkeypatch.setattr(between_products, "sustained_rate", lambda *_: 1e9)
+    assert between_products.main() == 0
+    found = json.loads(answered.read_text(encoding="utf-8"))
+    assert found["peak"]["operations_per_second"] == [1e9, 3e9, 2e9]
+    assert found["peak"]["shares"] == pytest.approx([rate / 3e9 for rate in found["operations_per_second"]])
+    assert found["sustained"]["shares"] == pytest.approx([rate / 1e9 for rate in found["operations_per_second"]])
+    assert 0 < found["peak"]["lowest_share"] <= found["peak"]["median_share"] <= found["peak"]["highest_share"]
 
 
 def test_a_process_that_fails_is_reported_in_one_line(tmp_path):
