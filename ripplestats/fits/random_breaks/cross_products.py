@@ -33,7 +33,9 @@ def products(block: Block, layout: Layout, parameters: Floats, nodes: Nodes, *, 
     hinge = np.maximum(block.x - nodes.breaks[:, None], 0)
     weights = None
     if errors_law is not None:
-        weights = np.concatenate([errors_law.matrix[None], errors_law.slopes[: slopes * len(errors_law.slopes)]])
+        weights = errors_law.matrix[None]
+        if slopes:
+            weights = np.concatenate([weights, errors_law.slopes])
     gram, moments, squares = _of_lines(block, hinge, weights)
     if layout.of_heights:
         inverse = 1 / nodes.breaks[:, None]

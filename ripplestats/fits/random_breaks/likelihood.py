@@ -43,8 +43,8 @@ def evaluate(
     """Return log-likelihood and scores of every prompt.
 
     The scores follow from Fisher's identity: the mean, over the posterior of the break, of the score of the curve and
-    its break together. ``nodes`` may be those of nearby parameters: then the result is smooth in the parameters. With
-    the same nodes and the same shape of errors so are the ``products`` of the blocks, which need not be computed anew.
+    its break together. ``nodes`` may be those of nearby parameters: then the result is smooth in the parameters.
+    ``known`` are the blocks' ``products`` at these nodes and this shape of errors, where they have been computed before.
     """
     if known is None:
         known = [products(block, layout, parameters, nodes) for block in blocks]
