@@ -1,7 +1,7 @@
 """The full tier: ``python -m tests.calibration.full [--only NAME] [--scale 0.1] [--workers 2]``.
 
-Prints the tables of coverage, size, power, mixed_model (the population threshold), sequential (stopping at a width) and
-scores (how the sign flips' correction was chosen). At full scale the rows take the place of those of the same names in
+Prints the tables of coverage, unbalanced (the same where cells are missing), size, power, mixed_model (the population
+threshold), sequential (stopping at a width) and scores (how the sign flips' correction was chosen). At full scale the rows take the place of those of the same names in
 ``results/``, and a table of which all jobs were run replaces its file. ``--only`` takes a part of a job's name: "size",
 "clear psi=5%", "n=30 " (with the space, for "n=300" holds it, too), "sequential".
 """
@@ -30,19 +30,21 @@ from tests.calibration.scenarios import (
     mixed_model_scenarios,
     power_scenarios,
     sequential_scenarios,
+    usual_scenarios,
 )
 from tests.calibration.scores import DOCUMENTS as DOCUMENTS_OF_SCORES
 from tests.calibration.scores import SKEWED, SYMMETRIC, scores
 from tests.calibration.sequential import MOST_DOCUMENTS, sequential_coverage
 from tests.calibration.simulate import Scenario
+from tests.calibration.unbalanced import unbalanced_coverage
 
 RESULTS = Path(__file__).parent / "results"
 #: Data sets of each table, before ``--scale``.
-SETS = {"coverage": 1000, "power": 1000, "sequential": 1000, "scores": 4000}
+SETS = {"coverage": 1000, "unbalanced": 500, "power": 1000, "sequential": 1000, "scores": 4000}
 #: Of the sizes, by documents: most where they are hardest to keep.
 SETS_OF_SIZE = {30: 10000, 100: 4000, 300: 4000}
 #: Of the segmented mixed model under its general and its simple law, by documents; without a number it is not run.
-SETS_OF_GENERAL_LAW = {30: 200, 100: 75, 300: 75}
+SETS_OF_GENERAL_LAW = {30: 100, 100: 75, 300: 75}
 SETS_OF_SIMPLE_LAW = {30: 200, 100: 50}
 RESAMPLES = {"coverage": 1000, "size": 999, "break": 399, "scores": 499}
 
@@ -72,6 +74,10 @@ def jobs(scale: float) -> list[Job]:
         Job("coverage", f"coverage {one.name}", partial(tally.coverage, one, sets(SETS["coverage"]), RESAMPLES["coverage"]))
         for one in coverage_scenarios()
     ]  # fmt: skip
+    found += [
+        Job("unbalanced", f"unbalanced {one.name}", partial(unbalanced_coverage, one, sets(SETS["unbalanced"])))
+        for one in usual_scenarios()
+    ]
     found += [
         Job("size", f"size {name} n={n}",
             partial(tally.size, name, n, sets(SETS_OF_SIZE[n]), RESAMPLES["break" if "break" in name else "size"]))

@@ -10,12 +10,16 @@ NOISE = {"clear": 0.3, "as in our run": 1.0}
 STRENGTHS = (0.02, 0.05, 0.1, 0.2, 0.4)
 
 
+def usual_scenarios() -> list[Scenario]:
+    """Return clear kinks, and kinks in noise as real."""
+    return [Scenario(kind, n, at, noise=noise) for kind, noise in NOISE.items() for at in BREAKS for n in DOCUMENTS]
+
+
 def coverage_scenarios() -> list[Scenario]:
-    """Return clear kinks, kinks in noise as real, weak kinks, and kinks near the ends of the grid."""
-    usual = [Scenario(kind, n, at, noise=noise) for kind, noise in NOISE.items() for at in BREAKS for n in DOCUMENTS]
+    """Return the usual designs, weak kinks, and kinks near the ends of the grid."""
     weak = [Scenario("weak", n, 0.05, noise=1.0, slope_change=0.1) for n in DOCUMENTS]
     edge = [Scenario("edge", n, at, noise=0.3) for at in (0.004, 0.7) for n in DOCUMENTS]
-    return usual + weak + edge
+    return usual_scenarios() + weak + edge
 
 
 def sequential_scenarios(n_documents: int) -> list[Scenario]:

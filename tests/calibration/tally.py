@@ -43,13 +43,14 @@ def coverage(
                 found[quantity, method].append(np.stack([estimates(one, quantity, method), *limits(one)]))
     truth = truths(scenario)
     rows = [
-        _coverage_row(scenario, quantity, method, np.concatenate(parts, axis=1), truth[quantity])
+        coverage_row(scenario, quantity, method, np.concatenate(parts, axis=1), truth[quantity])
         for (quantity, method), parts in found.items()
     ]
     return pd.DataFrame(rows)
 
 
-def _coverage_row(scenario: Scenario, quantity: str, method: str, found: Floats, truth: float) -> dict[str, object]:
+def coverage_row(scenario: Scenario, quantity: str, method: str, found: Floats, truth: float) -> dict[str, object]:
+    """Return a row from estimates and limits (3 × sets)."""
     defined = np.isfinite(found).all(axis=0)
     estimate, low, high = found[:, defined]
     n = int(defined.sum())
