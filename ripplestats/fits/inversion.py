@@ -22,6 +22,8 @@ _TRIALS = 21
 #: Critical value of the test that a break fits worse, in critical values of the other test. Near the estimate its t is
 #: half of the other's, so that above 0.5 it decides nothing there; 0.65 is a one-sided test at 10 % beside 95 %.
 _WORSE = 0.65
+#: Where a frame has gaps, accepted trials this near are one run: as far apart as two doses.
+_NEAR = _TRIALS - 1
 _ROUNDING = 1e-9
 
 
@@ -67,7 +69,9 @@ def core_interval(
     """Return limits of the core fractions, groups × shares: the doses around the estimate where the curve may be at its level.
 
     Of the accepted doses only the run that holds the estimate counts: farther ones are where noise crosses the level
-    once more, and simulated coverage does without them.
+    once more, and simulated coverage does without them. Where the frame has gaps neighbouring doses are of different
+    prompts, the mean curve goes up and down from one to the next, and so does the test: there runs that are at most as far
+    apart as two doses are one.
 
     Args:
         curves: documents' mean curves.
@@ -88,15 +92,21 @@ def core_interval(
     pooled, covariances = curves.pooled(), curves.covariances()
     for i, j in np.argwhere(np.isfinite(estimates)):
         t = _ratios(at.T - shares[j] * plateau, pooled[i], covariances[i])
-        low[i, j], high[i, j] = _run(trials, t, critical, estimates[i, j])
+        low[i, j], high[i, j] = _run(trials, t, critical, estimates[i, j], _NEAR if curves.counts is not None else 1)
     return low, high
 
 
-def _run(trials: Floats, t: Floats, critical: float, estimate: float) -> tuple[float, float]:
-    """Return the ends of the run of accepted trials around an estimate, t taken for a line between trials."""
+def _run(trials: Floats, t: Floats, critical: float, estimate: float, near: int) -> tuple[float, float]:
+    """Return the ends of the run of accepted trials around an estimate, t taken for a line between trials.
+
+    Accepted trials that are at most ``near`` apart are of one run.
+    """
     start = int(np.abs(trials - estimate).argmin())
-    rejected = np.flatnonzero(~(np.abs(t) <= critical))
-    before, after = rejected[rejected < start], rejected[rejected > start]
+    accepted = np.union1d(np.flatnonzero(np.abs(t) <= critical), start)
+    runs = np.split(accepted, np.flatnonzero(np.diff(accepted) > near) + 1)
+    mine = next(run for run in runs if run[0] <= start <= run[-1])
+    rejected = np.setdiff1d(np.arange(len(trials)), accepted)
+    before, after = rejected[rejected < mine[0]], rejected[rejected > mine[-1]]
     ends = []
     for outside, inward, end in ((before[-1:], 1, 0), (after[:1], -1, -1)):
         if not len(outside):
