@@ -10,7 +10,7 @@ from ripplestats.fits.bootstrap import bootstrap, resample_documents
 from ripplestats.fits.breakpoint import BreakDesign
 from ripplestats.fits.core import core_statistic
 from ripplestats.fits.curves import DocumentCurves, document_curves
-from ripplestats.fits.inversion import _trial_breaks, break_interval, core_interval
+from ripplestats.fits.inversion import _run, _trial_breaks, break_interval, core_interval
 from ripplestats.fits.saturation import plateau_weights
 from tests.fits.frames import CHECKED, DOSES, document_twice, noisy_frame, two_phase
 
@@ -118,3 +118,11 @@ def test_three_documents_have_no_interval() -> None:
     plateau = plateau_weights(curves.x)
     assert plateau is not None
     assert np.isnan(core_interval(curves, np.full((1, 2), 0.02), plateau, SHARES)).all()
+
+
+@pytest.mark.parametrize(("near", "first", "last"), [(1, 4, 5), (2, 2, 5), (4, 2, 9)])
+def test_accepted_doses_that_are_near_each_other_are_one_run(near: int, first: int, last: int) -> None:
+    t = np.array([9.0, 9.0, 0.0, 9.0, 0.0, 0.0, 9.0, 9.0, 9.0, 0.0])
+    low, high = _run(np.arange(10.0), t, 2.0, 4.0, near)
+    assert first - 1 < low <= first
+    assert last <= high < last + 1
