@@ -40,7 +40,7 @@ from tests.calibration.unbalanced import unbalanced_coverage
 
 RESULTS = Path(__file__).parent / "results"
 #: Data sets of each table, before ``--scale``.
-SETS = {"coverage": 1000, "unbalanced": 500, "power": 1000, "sequential": 1000, "scores": 4000}
+SETS = {"coverage": 1000, "unbalanced": 200, "power": 1000, "sequential": 1000, "scores": 4000}
 #: Of the sizes, by documents: most where they are hardest to keep.
 SETS_OF_SIZE = {30: 10000, 100: 4000, 300: 4000}
 #: Of the segmented mixed model under its general and its simple law, by documents; without a number it is not run.
