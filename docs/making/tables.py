@@ -91,14 +91,15 @@ def power() -> str:
 def population() -> str:
     """Return coverage and bias of the population threshold."""
     found = pd.read_csv(RESULTS / "mixed_model.csv")
+    breaks = sorted(found["break"].unique())
     rows = []
     for (kind, method, documents), part in found.groupby(["kind", "method", "documents"], sort=False):
-        cells = [
-            f"{100 * row.coverage:.0f} % ({100 * row.bias / row.truth:+.0f} %)"
-            for row in part.sort_values("truth").itertuples()
-        ]
-        rows.append([kind, method, documents, part["sets"].iloc[0], *cells])
-    breaks = sorted(found["break"].unique())
+        cells = {
+            row.truth: f"{100 * row.coverage:.0f} % ({100 * row.bias / row.truth:+.0f} %)" for row in part.itertuples()
+        }
+        rows.append(
+            [kind, method, documents, part["sets"].iloc[0], *(cells.get(one, "not simulated") for one in breaks)]
+        )
     heads = ["data", "model", "documents", "data sets", *(f"true mean {100 * one:g} %" for one in breaks)]
     return markdown(rows, heads, numbers_from=2)
 
