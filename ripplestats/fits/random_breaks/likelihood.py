@@ -48,7 +48,8 @@ def evaluate(
     """
     if known is None:
         known = [products(block, layout, parameters, nodes) for block in blocks]
-    parts = [_block(block, layout, parameters, nodes, found) for block, found in zip(blocks, known, strict=True)]
+    breaks = _standardised(layout, parameters, nodes)
+    parts = [_block(block, layout, parameters, nodes, breaks, one) for block, one in zip(blocks, known, strict=True)]
     if len(parts) == 1:
         return parts[0]
     back = np.argsort(np.concatenate([block.places for block in blocks]))
@@ -63,7 +64,7 @@ def evaluate(
 
 def log_likelihood(blocks: Sequence[Block], layout: Layout, parameters: Floats, nodes: Nodes) -> float:
     """Return the log-likelihood of all prompts, for half the work of ``evaluate``."""
-    breaks = deviates(layout.law, nodes.breaks, float(parameters[BREAK]), layout.spread(parameters))
+    breaks = _standardised(layout, parameters, nodes)
     total = 0.0
     for block in blocks:
         found = products(block, layout, parameters, nodes, slopes=False)
@@ -75,7 +76,7 @@ def log_likelihood(blocks: Sequence[Block], layout: Layout, parameters: Floats, 
 def information_of_mean(blocks: Sequence[Block], layout: Layout, parameters: Floats, nodes: Nodes) -> Floats:
     """Return the observed information (4 × 4) on intercept, slopes and break (Louis 1982, JRSS B 44:226, eq. 3.2)."""
     total = np.zeros((N_FIXED, N_FIXED))
-    breaks = deviates(layout.law, nodes.breaks, float(parameters[BREAK]), layout.spread(parameters))
+    breaks = _standardised(layout, parameters, nodes)
     for block in blocks:
         found = products(block, layout, parameters, nodes, slopes=False)
         given = _given_break(block, layout, parameters, found, breaks.value)
@@ -181,9 +182,14 @@ def _posterior(density: Floats, breaks: Deviates, nodes: Nodes) -> tuple[Floats,
     return top + np.log(total), weights
 
 
-def _block(block: Block, layout: Layout, parameters: Floats, nodes: Nodes, found: Products) -> Evaluation:
+def _standardised(layout: Layout, parameters: Floats, nodes: Nodes) -> Deviates:
+    return deviates(layout.law, nodes.breaks, float(parameters[BREAK]), layout.spread(parameters))
+
+
+def _block(
+    block: Block, layout: Layout, parameters: Floats, nodes: Nodes, breaks: Deviates, found: Products
+) -> Evaluation:
     centre = float(parameters[BREAK])
-    breaks = deviates(layout.law, nodes.breaks, centre, layout.spread(parameters))
     given = _given_break(block, layout, parameters, found, breaks.value)
     log_likelihood, weights = _posterior(given.density, breaks, nodes)
     away = nodes.breaks - centre
