@@ -17,7 +17,7 @@ from benchmarks.sweep.comparison import OURS, OURS_ALONE, TITLES, Row, compare, 
 from benchmarks.sweep.engines import PEERS
 from benchmarks.sweep.job import Case, Job, first_prompts
 from benchmarks.sweep.models import BenchmarkModel, cut_prompts, embedded, gpt2_large_shape, token_stream
-from benchmarks.sweep.operations import model_shape
+from benchmarks.sweep.operations import benchmark_shape
 from benchmarks.sweep.parts import Parts
 from benchmarks.sweep.plan import FULL, QUICK, RATES, SAMPLE, Plan, block_doses, make_cases
 from benchmarks.sweep.plot import draw
@@ -75,11 +75,8 @@ def measure_model(
     model: BenchmarkModel, plan: Plan, options: argparse.Namespace, stream: tuple[int, ...], parts: Parts
 ) -> dict[str, Any]:
     """Run every engine on one model, and the machine's matrix peak before and after ours."""
-    config = model.config
-    gated = config.model_type != "gpt2"
-    n_neurons = config.intermediate_size if gated else 4 * config.hidden_size
-    shape = model_shape(config, n_neurons, gated=gated)
-    cases = make_cases(plan, model, n_neurons, stream)
+    shape = benchmark_shape(model.config)
+    cases = make_cases(plan, model, shape.neurons, stream)
     job = Job("", str(model.folder), options.device, options.precision, RATES, cases)
     peak = partial(_peak, options, shape.hidden, shape.neurons)
     peaks, measured = [], {}
@@ -95,13 +92,13 @@ def measure_model(
             peaks.append(parts.kept(f"{model.name}-peak-after-{name}", peak))
         why = f": {measured[name]}" if isinstance(measured[name], str) else ""
         print(f"{model.name}: {TITLES[name]} took {time.monotonic() - started:.0f} s{why}", flush=True)
-    doses = len(block_doses(n_neurons))
+    doses = len(block_doses(shape.neurons))
     best = {name: max((one[name] for one in peaks), default=float("nan")) for name in ("peak", "sustained")}
     rows = compare(measured, shape, doses, best["peak"], best["sustained"])
     return {
         "title": model.title,
         "layers": shape.layers,
-        "neurons": n_neurons,
+        "neurons": shape.neurons,
         "doses": doses,
         "matrix_peak": best["peak"],
         "matrix_peaks": [one["peak"] for one in peaks],
@@ -117,8 +114,7 @@ def measure_between_products(
     model: BenchmarkModel, plan: Plan, options: argparse.Namespace, stream: tuple[int, ...]
 ) -> dict[str, Any] | str:
     """Hold sweeps at 32 tokens against the matrix peak before and after each."""
-    case = Case(32, *cut_prompts(stream, plan.prompts, 32), (0,), (1,), (1,), 0.0)
-    job = Job("", str(model.folder), options.device, options.precision, RATES, (case,), repeats=plan.repeats)
+    job = replace(_job_of_ours(model, options, stream, plan.prompts, RATES), repeats=plan.repeats)
     found: dict[str, Any] | str = run_job(job, "benchmarks.sweep.between_products")
     return found
 
@@ -128,11 +124,17 @@ def measure_scaling(
 ) -> dict[str, Any] | str:
     """Time ours on ever more batches of 32 tokens, at the nine coarse rates."""
     batch_size = min(BATCH_ON_CPU, plan.prompts)
-    n = plan.batches * batch_size
-    case = Case(32, *cut_prompts(stream, n, 32), (0,), (1,), (1,), 0.0)
-    job = Job("", str(model.folder), options.device, options.precision, "coarse", (case,))
+    job = _job_of_ours(model, options, stream, plan.batches * batch_size, "coarse")
     found: dict[str, Any] | str = run_job(replace(job, batch_size=batch_size), "benchmarks.sweep.scaling")
     return found
+
+
+def _job_of_ours(
+    model: BenchmarkModel, options: argparse.Namespace, stream: tuple[int, ...], n: int, rates: str
+) -> Job:
+    """Return a job of whole sweeps of ``n`` prompts of 32 tokens, without a sample of cells for other engines."""
+    case = Case(32, *cut_prompts(stream, n, 32), (0,), (1,), (1,), 0.0)
+    return Job("", str(model.folder), options.device, options.precision, rates, (case,))
 
 
 def measure_start(model: BenchmarkModel, plan: Plan, device: str) -> dict[str, Any] | str:

@@ -18,10 +18,9 @@ import transformers
 
 from benchmarks.sweep.job import read_job
 from benchmarks.sweep.matrix_peak import matrix_peak, sustained_rate
-from benchmarks.sweep.operations import Shape, model_shape, sweep_operations
+from benchmarks.sweep.operations import benchmark_shape, sweep_operations
 from benchmarks.sweep.precision import set_precision
 from benchmarks.sweep.timing import clock
-from ripplestats.model.load import Model
 
 
 def shares(products: list[float], sweeps: list[float]) -> dict[str, Any]:
@@ -41,12 +40,6 @@ def shares(products: list[float], sweeps: list[float]) -> dict[str, Any]:
     }
 
 
-def shape_of(model: Model) -> Shape:
-    """Return the sizes of a loaded model."""
-    config = model.network.config
-    return model_shape(config, model.n_neurons, gated=config.model_type != "gpt2")
-
-
 def main() -> int:
     """Measure products, a sweep of the job's one case, products, …; a first sweep warms up and is not counted."""
     from benchmarks.sweep.whole_sweep import load, make_sweep, run_and_write
@@ -56,7 +49,7 @@ def main() -> int:
     dtype = set_precision(job.precision)
     model = load(job.folder, job.device, dtype)
     (case,) = job.cases
-    sweep, shape = make_sweep(model, case, job.rates, job.batch_size), shape_of(model)
+    sweep, shape = make_sweep(model, case, job.rates, job.batch_size), benchmark_shape(model.network.config)
     n, branches = len(case.prompts), len(sweep.grid.branches())
     operations = sweep_operations(shape, n, case.context, branches).total
 

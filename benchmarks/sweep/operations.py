@@ -71,6 +71,12 @@ def model_shape(config: Any, n_neurons: int, *, gated: bool) -> Shape:
     )
 
 
+def benchmark_shape(config: Any) -> Shape:
+    """Read the sizes of one of the benchmark's models: GPT-2's kind of block, or a gated one."""
+    gated = config.model_type != "gpt2"
+    return model_shape(config, config.intermediate_size if gated else 4 * config.hidden_size, gated=gated)
+
+
 def sweep_operations(shape: Shape, prompts: int, tokens: int, branches: int) -> Operations:
     """Count the operations of one batch through the one-pass engine, all blocks swept.
 

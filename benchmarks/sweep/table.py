@@ -65,32 +65,40 @@ def _besides(results: Mapping[str, Any]) -> list[str]:
             lines.append(
                 f"{name}: {engine}: a prompt of the longest context costs {ratio:.2f} × (shortest + one plain pass)"
             )
-    scaling, start, between = (results[part] for part in ("scaling", "start", "between_products"))
-    if isinstance(between, str):
-        lines.append(f"sweeps between matrix products: not measured: {between}")
-    else:
-        lines.append(
-            f"{len(between['operations_per_second'])} sweeps between matrix products, at {between['context']} tokens: "
-            f"{_share(between['peak'])} of the better peak before or after, {_share(between['sustained'])} of what products "
-            "keep up"
-        )
-    if isinstance(scaling, str):
-        lines.append(f"cost by number of prompts: not measured: {scaling}")
-    else:
-        sizes = ", ".join(
-            f"{n}: {seconds / n:.3f}" for n, seconds in zip(scaling["n_prompts"], scaling["seconds"], strict=True)
-        )
-        lines.append(f"seconds a prompt by number of prompts (nine rates): {sizes}")
-    if isinstance(start, str):
-        lines.append(f"time to start: not measured: {start}")
-    else:
-        lines.append(
-            f"start: model loaded {start['model_loaded_seconds']:.1f} s, first prompt begins "
-            f"{start['sweep_begins_seconds']:.1f} s, first prompt done {start['first_prompt_done_seconds']:.1f} s; "
-            f"--help {start['help_seconds']:.2f} s"
-        )
+    for part, title, say in _MEASURED:
+        found = results[part]
+        lines.append(f"{title}: not measured: {found}" if isinstance(found, str) else say(found))
     return lines
 
 
-def _share(found: Mapping[str, Any]) -> str:
-    return f"{found['median_share']:.0%} ({found['lowest_share']:.0%} to {found['highest_share']:.0%})"
+def _between_products(found: Mapping[str, Any]) -> str:
+    def share(of: Mapping[str, Any]) -> str:
+        return f"{of['median_share']:.0%} ({of['lowest_share']:.0%} to {of['highest_share']:.0%})"
+
+    return (
+        f"{len(found['operations_per_second'])} sweeps between matrix products, at {found['context']} tokens: "
+        f"{share(found['peak'])} of the better peak before or after, {share(found['sustained'])} of what products keep up"
+    )
+
+
+def _scaling(found: Mapping[str, Any]) -> str:
+    sizes = ", ".join(
+        f"{n}: {seconds / n:.3f}" for n, seconds in zip(found["n_prompts"], found["seconds"], strict=True)
+    )
+    return f"seconds a prompt by number of prompts (nine rates): {sizes}"
+
+
+def _start(found: Mapping[str, Any]) -> str:
+    return (
+        f"start: model loaded {found['model_loaded_seconds']:.1f} s, first prompt begins "
+        f"{found['sweep_begins_seconds']:.1f} s, first prompt done {found['first_prompt_done_seconds']:.1f} s; "
+        f"--help {found['help_seconds']:.2f} s"
+    )
+
+
+#: What is measured besides: where it stands in the results, what it is called where it is not there, and how it is said.
+_MEASURED = (
+    ("between_products", "sweeps between matrix products", _between_products),
+    ("scaling", "cost by number of prompts", _scaling),
+    ("start", "time to start", _start),
+)
