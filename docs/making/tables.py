@@ -95,7 +95,8 @@ def population() -> str:
     rows = []
     for (kind, method, documents), part in found.groupby(["kind", "method", "documents"], sort=False):
         cells = {
-            row.truth: f"{100 * row.coverage:.0f} % ({100 * row.bias / row.truth:+.0f} %)" for row in part.itertuples()
+            at: f"{100 * row.coverage:.0f} % ({100 * row.bias / row.truth:+.0f} %)"
+            for at, row in zip(part["break"], part.itertuples(), strict=True)
         }
         rows.append(
             [kind, method, documents, part["sets"].iloc[0], *(cells.get(one, "not simulated") for one in breaks)]

@@ -71,7 +71,7 @@ def _threshold(cell: pd.DataFrame, blocks: str) -> str:
     if np.isnan(row["estimate"]):
         return f"Threshold over {blocks}: {row['note']}."
     layers = cell[(cell["quantity"] == "threshold") & ~cell["layer"].isin([ALL_LAYERS, "0"])]
-    inside = int((layers["conf_high"] < 0.1).sum())
+    inside = int((layers["conf_high"] < CLAIMS[THRESHOLD].margin).sum())
     return (
         f"Threshold: the dose-response line, {mean_over(blocks)}, breaks at {_break(row)}; in {inside} of "
         f"{len(layers)} blocks by themselves the whole interval lies below 10 %."
