@@ -1,8 +1,9 @@
 """Ours between matrix products: its share of what the machine can do at the same time.
 
 A machine that is shared with others is half as fast again at one minute as at another, so that a peak from some other minute
-says little. Here products and whole sweeps take turns, and each sweep is held against the better of the products before and
-after it: against their peak, which lasts for milliseconds, and against the rate that they keep up for seconds.
+says little. Here products and whole sweeps take turns. Each sweep is held against the better peak before and after it, which
+lasts for milliseconds and which products alone do not keep up either, and against what the fastest shape of product keeps
+up on the mean of all turns.
 
 python -m benchmarks.sweep.between_products JOB.json RESULT.json
 """
@@ -11,28 +12,27 @@ import json
 import sys
 import tempfile
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 from typing import Any
 
 import transformers
 
 from benchmarks.sweep.job import read_job
-from benchmarks.sweep.matrix_peak import matrix_peak, sustained_rate
+from benchmarks.sweep.matrix_peak import matrix_peak, sustained_rates
 from benchmarks.sweep.operations import benchmark_shape, sweep_operations
 from benchmarks.sweep.precision import set_precision
 from benchmarks.sweep.timing import clock
 
 
-def shares(products: list[float], sweeps: list[float]) -> dict[str, Any]:
-    """Return each sweep's share of the better of the two rates of products around it, and their median and range.
+def shares(sweeps: list[float], products: list[float]) -> dict[str, Any]:
+    """Return each sweep's share of the rate of products that it is held against, and their median and range.
 
     Args:
-        products: operations a second of products, one more than sweeps.
-        sweeps: operations a second of the sweeps between them.
+        sweeps: operations a second.
+        products: operations a second, one of them for each sweep.
     """
-    found = [sweep / max(around) for sweep, *around in zip(sweeps, products[:-1], products[1:], strict=True)]
+    found = [sweep / against for sweep, against in zip(sweeps, products, strict=True)]
     return {
-        "operations_per_second": products,
         "shares": found,
         "median_share": median(found),
         "lowest_share": min(found),
@@ -53,9 +53,9 @@ def main() -> int:
     n, branches = len(case.prompts), len(sweep.grid.branches())
     operations = sweep_operations(shape, n, case.context, branches).total
 
-    def products() -> tuple[float, float]:
+    def products() -> tuple[float, list[float]]:
         sizes = (job.device, dtype, shape.hidden, shape.neurons)
-        return matrix_peak(*sizes), sustained_rate(*sizes)
+        return matrix_peak(*sizes), sustained_rates(*sizes)
 
     with tempfile.TemporaryDirectory() as folder:
         run_and_write(sweep, Path(folder) / "run")
@@ -66,13 +66,16 @@ def main() -> int:
             sweeps.append(operations / (clock(job.device) - before))
             found.append(products())
     peaks, sustained = map(list, zip(*found, strict=True))
+    kept_up = max(mean(turns) for turns in zip(*sustained, strict=True))
     result = {
         "context": case.context,
         "prompts": n,
         "batch_size": sweep.batch_size,
         "operations_per_second": sweeps,
-        "peak": shares(peaks, sweeps),
-        "sustained": shares(sustained, sweeps),
+        "peaks": peaks,
+        "of_peak": shares(sweeps, list(map(max, peaks[:-1], peaks[1:]))),
+        "sustained_rates": sustained,
+        "of_sustained": shares(sweeps, [kept_up] * len(sweeps)),
     }
     Path(sys.argv[2]).write_text(json.dumps(result), encoding="utf-8")
     return 0

@@ -1,7 +1,8 @@
 """The machine's matrix peak: the best rate of several large products, square and of the model's own shapes.
 
 That is what a product reaches once, in milliseconds. A machine that is shared with others, or slows down when it is
-warm, does not keep it up: the sustained rate is that of the model's own products, and nothing else, over some seconds.
+warm, does not keep it up: the sustained rate is that of the shape which is fastest when each is multiplied again and again,
+and nothing else done.
 
 python -m benchmarks.sweep.matrix_peak cpu float32 576,1536
 """
@@ -9,7 +10,6 @@ python -m benchmarks.sweep.matrix_peak cpu float32 576,1536
 import json
 import sys
 from collections.abc import Callable
-from itertools import cycle
 
 import torch
 
@@ -18,7 +18,7 @@ from benchmarks.sweep.timing import clock
 
 _ROWS = 1024
 _REPEATS = 6
-_SECONDS = 4.0
+_SECONDS = 0.5
 
 
 def shapes(hidden: int, neurons: int, device: str) -> list[tuple[int, int, int]]:
@@ -34,20 +34,11 @@ def matrix_peak(device: str, dtype: torch.dtype, hidden: int, neurons: int) -> f
     return max(_rate(shape, device, dtype) for shape in shapes(hidden, neurons, device))
 
 
-def sustained_rate(device: str, dtype: torch.dtype, hidden: int, neurons: int, seconds: float = _SECONDS) -> float:
-    """Return operations a second over some seconds of the model's own products in turn, all threads."""
-    own = [shape for shape in shapes(hidden, neurons, device) if len(set(shape)) > 1]
-    products = [
-        (2 * rows * inner * columns, _product((rows, inner, columns), device, dtype)) for rows, inner, columns in own
-    ]
-    done = 0
-    began = clock(device)
-    for number, (operations, multiply) in enumerate(cycle(products), start=1):
-        multiply()
-        done += operations
-        if number % len(products) == 0 and clock(device) - began >= seconds:
-            break
-    return done / (clock(device) - began)
+def sustained_rates(
+    device: str, dtype: torch.dtype, hidden: int, neurons: int, seconds: float = _SECONDS
+) -> list[float]:
+    """Return for each of the shapes the operations a second that its product keeps up, all threads."""
+    return [_sustained(shape, device, dtype, seconds) for shape in shapes(hidden, neurons, device)]
 
 
 def _rate(shape: tuple[int, int, int], device: str, dtype: torch.dtype) -> float:
@@ -57,8 +48,21 @@ def _rate(shape: tuple[int, int, int], device: str, dtype: torch.dtype) -> float
         before = clock(device)
         multiply()
         fastest = min(fastest, clock(device) - before)
+    return _operations(shape) / fastest
+
+
+def _sustained(shape: tuple[int, int, int], device: str, dtype: torch.dtype, seconds: float) -> float:
+    multiply, done = _product(shape, device, dtype), 0
+    began = before = clock(device)
+    while before - began < seconds:
+        multiply()
+        done, before = done + 1, clock(device)
+    return done * _operations(shape) / (before - began)
+
+
+def _operations(shape: tuple[int, int, int]) -> int:
     rows, inner, columns = shape
-    return 2 * rows * inner * columns / fastest
+    return 2 * rows * inner * columns
 
 
 def _product(shape: tuple[int, int, int], device: str, dtype: torch.dtype) -> Callable[[], object]:
@@ -78,8 +82,8 @@ def main() -> int:
     device, precision, sizes = sys.argv[1:4]
     hidden, neurons = map(int, sizes.split(","))
     dtype = set_precision(precision)
-    peak = matrix_peak(device, dtype, hidden, neurons)
-    json.dump({"peak": peak, "sustained": sustained_rate(device, dtype, hidden, neurons)}, sys.stdout)
+    peak, sustained = (measure(device, dtype, hidden, neurons) for measure in (matrix_peak, sustained_rates))
+    json.dump({"peak": peak, "sustained": max(sustained)}, sys.stdout)
     return 0
 
 

@@ -77,7 +77,7 @@ def _between_products(found: Mapping[str, Any]) -> str:
 
     return (
         f"{len(found['operations_per_second'])} sweeps between matrix products, at {found['context']} tokens: "
-        f"{share(found['peak'])} of the better peak before or after, {share(found['sustained'])} of what products keep up"
+        f"{share(found['of_peak'])} of the better peak before or after, {share(found['of_sustained'])} of what products keep up"
     )
 
 

@@ -63,7 +63,7 @@ def results(peak: float = 1e6) -> dict[str, Any]:
     between = {
         "context": 32,
         "operations_per_second": rates,
-        "peak": shares([2.0e6, 2.5e6, 2.0e6], rates),
-        "sustained": shares([1.8e6, 1.0e6, 1.5e6], rates),
+        "of_peak": shares(rates, [2.5e6, 2.5e6]),
+        "of_sustained": shares(rates, [1.8e6, 1.5e6]),
     }
     return {"models": {"small": model}, "between_products": between, "scaling": scaling, "start": start}

@@ -6,7 +6,7 @@ import torch
 
 from benchmarks.sweep import between_products, worker
 from benchmarks.sweep.job import Case, Job
-from benchmarks.sweep.matrix_peak import shapes, sustained_rate
+from benchmarks.sweep.matrix_peak import shapes, sustained_rates
 from benchmarks.sweep.processes import last_line, run_job
 from benchmarks.sweep.scaling import linear_fit, prefix_once
 
@@ -37,13 +37,14 @@ def test_sweeps_between_products_are_held_against_the_better_peak_around_them(ti
     monkeypatch.setattr(sys, "argv", ["between_products", str(asked), str(answered)])
     peaks = iter([1e9, 3e9, 2e9])
     monkeypatch.setattr(between_products, "matrix_peak", lambda *_: next(peaks))
-    monkeypatch.setattr(between_products, "sustained_rate", lambda *_: 1e9)
+    kept_up = iter([[1e9, 2e9], [3e9, 1e9], [5e9, 3e9]])
+    monkeypatch.setattr(between_products, "sustained_rates", lambda *_: next(kept_up))
     assert between_products.main() == 0
     found = json.loads(answered.read_text(encoding="utf-8"))
-    assert found["peak"]["operations_per_second"] == [1e9, 3e9, 2e9]
-    assert found["peak"]["shares"] == pytest.approx([rate / 3e9 for rate in found["operations_per_second"]])
-    assert found["sustained"]["shares"] == pytest.approx([rate / 1e9 for rate in found["operations_per_second"]])
-    assert 0 < found["peak"]["lowest_share"] <= found["peak"]["median_share"] <= found["peak"]["highest_share"]
+    assert found["peaks"] == [1e9, 3e9, 2e9]
+    assert found["of_peak"]["shares"] == pytest.approx([rate / 3e9 for rate in found["operations_per_second"]])
+    assert found["of_sustained"]["shares"] == pytest.approx([rate / 3e9 for rate in found["operations_per_second"]])
+    assert 0 < found["of_peak"]["lowest_share"] <= found["of_peak"]["median_share"] <= found["of_peak"]["highest_share"]
 
 
 def test_a_process_that_fails_is_reported_in_one_line(tmp_path):
@@ -74,5 +75,6 @@ def test_a_graphics_card_gets_larger_products():
     assert max(n for n, _, _ in shapes(576, 1536, "cuda")) > max(n for n, _, _ in shapes(576, 1536, "cpu"))
 
 
-def test_the_sustained_rate_is_that_of_whole_rounds_of_products():
-    assert sustained_rate("cpu", torch.float32, 16, 32, seconds=0.01) > 0
+def test_every_shape_has_a_rate_that_its_product_keeps_up():
+    rates = sustained_rates("cpu", torch.float32, 16, 32, seconds=0.01)
+    assert len(rates) == len(shapes(16, 32, "cpu")) and min(rates) > 0
