@@ -150,9 +150,8 @@ def covariances(problem: Problem, best: Optimum, scores: Floats, labels: NDArray
     """Return the parameters' covariances robust to clusters and as if the model were true; NaN if singular.
 
     The robust one is the sandwich D/(D−1)·Σ δδ' over documents with δ = I⁻¹·s_d, I the observed information and s_d a
-    document's score less their mean. Correlated effects have so many parameters that with 30 documents it is a quarter
-    too narrow: there it is the jackknife by one Newton step each, (D−1)/D·Σ δδ' with δ = (I − I_d)⁻¹·s_d (CR3: Bell &
-    McCaffrey 2002, Survey Methodology 28:169; Mancl & DeRouen 2001, Biometrics 57:126). A spread of zero counts as known.
+    document's score less their mean. Correlated effects have so many parameters that with 30 documents it is too narrow:
+    there it is Σ δδ' with ``bias_reduced`` influences δ. A spread of zero counts as known.
     """
     layout = problem.layout
     by_prompt = best.information
@@ -172,20 +171,35 @@ def covariances(problem: Problem, best: Optimum, scores: Floats, labels: NDArray
         robust[:], model[:] = 0.0, 0.0
         model[np.ix_(free, free)] = root @ root.T
         centred = score - score.mean(axis=0)
-        moved = left_out(root, of_documents, centred) if layout.unstructured else centred @ root @ root.T
-        factor = ((n - 1) / n if layout.unstructured else n / (n - 1)) if n > 1 else np.nan
-        robust[np.ix_(free, free)] = factor * moved.T @ moved
+        robust[np.ix_(free, free)] = _sandwich(root, of_documents if layout.unstructured else None, centred)
     return robust, model
 
 
-def left_out(root: Floats, of_documents: Floats, score: Floats) -> Floats:
-    """Return by how much the parameters move when each document is left out, in one Newton step."""
+def _sandwich(root: Floats, of_documents: Floats | None, score: Floats) -> Floats:
+    n, m = score.shape
+    if n == 1:
+        return np.full((m, m), np.nan)
+    if of_documents is None:
+        influences, factor = score @ root @ root.T, n / (n - 1)
+    else:
+        influences, factor = bias_reduced(root, of_documents, score), 1.0
+    found: Floats = factor * influences.T @ influences
+    return found
+
+
+def bias_reduced(root: Floats, of_documents: Floats, score: Floats) -> Floats:
+    """Return documents' influences on the parameters, without what each of them takes from its own score by pulling on these.
+
+    R·(I − R'·I_d·R)^−½·R'·s_d, where R·R' inverts the information: CR2 of Bell & McCaffrey (2002, Survey Methodology 28:169),
+    with scores and information in place of residuals and hat matrix, as Mancl & DeRouen (2001, Biometrics 57:126) have
+    them. The sum of squares is unbiased where the likelihood is quadratic and true.
+    """
     whitened = root.T @ of_documents @ root
     values, vectors = np.linalg.eigh(np.eye(root.shape[1]) - whitened)
     # What one document alone tells is not to be divided by nothing.
-    rotated = np.einsum("dji,dj->di", vectors, score @ root) / np.maximum(values, _LEAST_LEFT)
-    moved: Floats = np.einsum("dij,dj->di", vectors, rotated) @ root.T
-    return moved
+    rotated = np.einsum("dji,dj->di", vectors, score @ root) / np.sqrt(np.maximum(values, _LEAST_LEFT))
+    influences: Floats = np.einsum("dij,dj->di", vectors, rotated) @ root.T
+    return influences
 
 
 def _inverse_root(information: Floats) -> Floats | None:

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy.linalg import sqrtm
 
-from ripplestats.fits.random_breaks.inference import left_out
+from ripplestats.fits.random_breaks.inference import bias_reduced
 from ripplestats.fits.random_breaks.layout import GENERAL, SIMPLE
 from ripplestats.fits.random_breaks.model import BreakModel, fit_break_model, term_names
 
@@ -104,20 +105,19 @@ def test_prompts_that_lack_doses_are_fitted_set_by_set():
     assert found.estimate[0] == pytest.approx(base.estimate[0], abs=base.std_error[0] / 2)
 
 
-def test_one_newton_step_leaves_a_document_out_exactly_where_the_likelihood_is_quadratic():
+def test_influences_are_those_of_bell_and_mccaffrey_where_the_likelihood_is_quadratic():
     rng = np.random.default_rng(0)
     designs, values = rng.standard_normal((8, 5, 2)), rng.standard_normal((8, 5))
-    flat, whole = designs.reshape(-1, 2), values.ravel()
-    estimate = np.linalg.lstsq(flat, whole, rcond=None)[0]
+    estimate = np.linalg.lstsq(designs.reshape(-1, 2), values.ravel(), rcond=None)[0]
     information = designs.swapaxes(1, 2) @ designs
-    score = np.einsum("dji,dj->di", designs, values - designs @ estimate)
-    root = np.linalg.cholesky(np.linalg.inv(information.sum(axis=0)))
+    residuals = values - designs @ estimate
+    inverse = np.linalg.inv(information.sum(axis=0))
     expected = [
-        estimate
-        - np.linalg.lstsq(np.delete(designs, d, 0).reshape(-1, 2), np.delete(values, d, 0).ravel(), rcond=None)[0]
-        for d in range(8)
+        inverse @ design.T @ np.linalg.inv(sqrtm(np.eye(5) - design @ inverse @ design.T)) @ residual
+        for design, residual in zip(designs, residuals, strict=True)
     ]
-    np.testing.assert_allclose(left_out(root, information, score), expected, atol=1e-10)
+    score = np.einsum("dji,dj->di", designs, residuals)
+    np.testing.assert_allclose(bias_reduced(np.linalg.cholesky(inverse), information, score), expected, atol=1e-10)
 
 
 def test_terms_follow_from_the_law():
