@@ -29,14 +29,12 @@ from ripplestats.sweeps.tf32 import tf32_products
 #: in float32, so that float64's cannot be held to more than its digits.
 TOLERANCES = {"float64": 1e-5, "float32": 1e-4}
 #: In less than float32 the engine's median distance from the truth may be so many times the hooked forward's. The cells
-#: of a prompt share the error of its clean prediction, so this ratio spreads even between two right engines: in 420
-#: trials on tiny models of four families it had the median 1.3, and the largest was 5.8. The median over cells, because
+#: of a prompt share the error of its clean prediction, so this ratio spreads even between two right engines: in 424
+#: trials on tiny models of four families it had the median 1.1, and the largest was 3.6. The median over cells, because
 #: rounding sometimes changes which neurons are the largest, and such a cell is off by a whole neuron.
 ROUNDING_FACTOR = 8.0
 _METRICS = ("delta_logit", "delta_logprob", "kl")
 _MOST_BRANCHES = 8
-#: Of the branches, these few are enough to see how an arithmetic rounds: it may be slow (bfloat16 on most processors).
-_EVERY = 3
 
 
 @dataclass(frozen=True)
@@ -82,7 +80,7 @@ class SelfCheck:
 
 @dataclass(frozen=True)
 class _Found:
-    """Outcomes of some cells (metric × layer × branch × prompt), the no-op left out, and the no-op's largest change."""
+    """Outcomes of some cells (metric × layer × branch, each of one prompt), and the changes of the no-op."""
 
     outcomes: torch.Tensor
     no_op: torch.Tensor
@@ -91,31 +89,31 @@ class _Found:
 def check_one_pass(trial: Trial, grid: Grid, reference: Trial | None = None) -> SelfCheck:
     """Run a few cells and a no-op through both engines, the hooked forward one prompt at a time.
 
+    Hooked cells are what a run's start waits for: each branch is compared on one of the prompts, which take turns.
+
     Args:
         trial: the model of the sweep on one or two of its prompts.
         grid: the sweep's grid; its first, middle and last layers are checked, and branches across its doses.
         reference: the same in float32, where the sweep computes in less.
     """
     layers = sorted({grid.layers[0], grid.layers[len(grid.layers) // 2], grid.layers[-1]})
-    branches = _sample(grid.branches())
+    branches = _sample(grid.branches(), len(trial.batch.prompts))
     exact = trial if reference is None else reference
     tolerance = TOLERANCES[exact.model.dtype]
     try:
         found = _one_pass(exact, layers, branches)
-        own = found if reference is None else _one_pass(trial, layers, branches[::_EVERY])
+        own = found if reference is None else _one_pass(trial, layers, branches)
     except (EngineError, NonFiniteError, RuntimeError, TypeError, ValueError, AttributeError, KeyError) as error:
         line = first_line(error)
         return SelfCheck(0, float("nan"), float("nan"), tolerance, f"one pass failed: {line}", exact.model.dtype)
-    truth = _one_by_one(exact, layers, branches)
+    truth = _hooked(exact, layers, branches)
     largest, no_op = _largest(found.outcomes - truth.outcomes), _largest(found.no_op - truth.no_op)
-    n_cells = len(layers) * len(branches) * len(trial.batch.prompts)
-    check = SelfCheck(n_cells, largest, no_op, tolerance, dtype=exact.model.dtype)
+    check = SelfCheck(len(layers) * len(branches), largest, no_op, tolerance, dtype=exact.model.dtype)
     if max(largest, no_op) > tolerance:
         return replace(check, reason=f"one pass and hooked forward differ by {max(largest, no_op):.2g}")
     if reference is None:
         return check
-    there = replace(truth, outcomes=truth.outcomes[:, :, ::_EVERY])
-    rounding = _rounding(own, _together(trial, layers, branches[::_EVERY]), there, tolerance)
+    rounding = _rounding(own, _hooked(trial, layers, branches), truth, tolerance)
     reason = ""
     if not rounding.one_pass <= rounding.factor * rounding.hooked + tolerance:
         reason = (
@@ -125,9 +123,11 @@ def check_one_pass(trial: Trial, grid: Grid, reference: Trial | None = None) -> 
     return replace(check, rounding=rounding, reason=reason)
 
 
-def _sample(branches: Sequence[Branch]) -> list[Branch]:
+def _sample(branches: Sequence[Branch], n_prompts: int) -> list[Branch]:
+    """Return branches across the doses, at least one for each prompt."""
     step = max(1, len(branches) // _MOST_BRANCHES)
-    return list(branches[step // 2 :: step])
+    found = branches[step // 2 :: step]
+    return [*found, *found[:1] * (n_prompts - len(found))]
 
 
 def _one_pass(trial: Trial, layers: Sequence[int], branches: Sequence[Branch]) -> _Found:
@@ -137,26 +137,26 @@ def _one_pass(trial: Trial, layers: Sequence[int], branches: Sequence[Branch]) -
             trial.model, trial.batch, layers, [*branches, no_op], vocabulary=trial.vocabulary
         )
     found = _by_layer(outcomes, len(layers), trial.vocabulary)
-    return _Found(found[:, :, :-1], torch.cat([found[:, :, -1].flatten(), clean.logprob]))
+    numbers = torch.arange(len(branches), device=found.device)
+    return _Found(
+        found[:, :, numbers, numbers % len(trial.batch.prompts)],
+        torch.cat([found[:, :, -1].flatten(), clean.logprob]),
+    )
 
 
-def _one_by_one(trial: Trial, layers: Sequence[int], branches: Sequence[Branch]) -> _Found:
+def _hooked(trial: Trial, layers: Sequence[int], branches: Sequence[Branch]) -> _Found:
     """Return the outcomes of the definition, each prompt by itself; a no-op changes nothing."""
-    prompts, cleans = [], []
-    for number in range(len(trial.batch.prompts)):
+    prompts, cleans, n_prompts = [], [], len(trial.batch.prompts)
+    for number in range(n_prompts):
         with tf32_products(trial.tf32):
-            clean, outcomes = run_hooked(trial.model, trial.batch.only(number), layers, branches)
+            clean, outcomes = run_hooked(trial.model, trial.batch.only(number), layers, branches[number::n_prompts])
         cleans.append(clean.logprob)
-        prompts.append(_by_layer(outcomes, len(layers), trial.vocabulary))
-    found, logprob = torch.cat(prompts, dim=-1), torch.cat(cleans)
-    return _Found(found, torch.cat([logprob.new_zeros(len(found) * len(layers) * len(logprob)), logprob]))
-
-
-def _together(trial: Trial, layers: Sequence[int], branches: Sequence[Branch]) -> _Found:
-    """Return the outcomes of the hooked forward, many cells at once: how it rounds, not whether it is right."""
-    with tf32_products(trial.tf32):
-        clean, outcomes = run_hooked(trial.model, trial.batch, layers, branches)
-    return _Found(_by_layer(outcomes, len(layers), trial.vocabulary), clean.logprob)
+        prompts.append(_by_layer(outcomes, len(layers), trial.vocabulary)[..., 0])
+    logprob = torch.cat(cleans)
+    found = logprob.new_empty(len(prompts[0]), len(layers), len(branches), dtype=prompts[0].dtype)
+    for number, outcomes in enumerate(prompts):
+        found[:, :, number::n_prompts] = outcomes
+    return _Found(found, torch.cat([logprob.new_zeros(len(found) * len(layers) * n_prompts), logprob]))
 
 
 def _by_layer(outcomes: Outcomes, n_layers: int, vocabulary: bool) -> torch.Tensor:
