@@ -114,7 +114,7 @@ def measure_between_products(
     model: BenchmarkModel, plan: Plan, options: argparse.Namespace, stream: tuple[int, ...]
 ) -> dict[str, Any] | str:
     """Hold sweeps at 32 tokens against the matrix peak before and after each."""
-    job = replace(_job_of_ours(model, options, stream, plan.prompts, RATES), repeats=plan.repeats)
+    job = replace(_job_of_ours(model, options, stream, plan.prompts, RATES), repeats=plan.sweeps)
     found: dict[str, Any] | str = run_job(job, "benchmarks.sweep.between_products")
     return found
 
@@ -140,7 +140,7 @@ def _job_of_ours(
 def measure_start(model: BenchmarkModel, plan: Plan, device: str) -> dict[str, Any] | str:
     """Time starts, or say why not."""
     try:
-        return start_seconds(str(model.folder), device, plan.repeats)
+        return start_seconds(str(model.folder), device, plan.starts)
     except RuntimeError as error:
         return str(error)
 

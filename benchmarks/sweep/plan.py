@@ -16,7 +16,7 @@ _TOKENS_TOGETHER = 2048
 class Plan:
     """How long, and on how much, everything is timed.
 
-    ``repeats`` is how often a start, and a sweep between matrix products, are measured.
+    ``starts`` and ``sweeps`` are how often a start, and a sweep between matrix products, are measured.
     """
 
     contexts: tuple[int, ...]
@@ -24,13 +24,14 @@ class Plan:
     prompts: int
     seconds: float
     batches: int
-    repeats: int
+    starts: int
+    sweeps: int
 
 
-FULL = Plan(contexts=(8, 32, 128, 512), layers=3, prompts=8, seconds=6.0, batches=16, repeats=7)
+FULL = Plan(contexts=(8, 32, 128, 512), layers=3, prompts=8, seconds=6.0, batches=16, starts=7, sweeps=24)
 #: For a model of which one cell takes seconds.
-SAMPLE = Plan(contexts=(8, 32, 128, 512), layers=2, prompts=4, seconds=0.0, batches=4, repeats=1)
-QUICK = Plan(contexts=(8, 32), layers=2, prompts=2, seconds=0.5, batches=2, repeats=1)
+SAMPLE = Plan(contexts=(8, 32, 128, 512), layers=2, prompts=4, seconds=0.0, batches=4, starts=1, sweeps=1)
+QUICK = Plan(contexts=(8, 32), layers=2, prompts=2, seconds=0.5, batches=2, starts=1, sweeps=1)
 
 
 def block_doses(n_neurons: int, rates: str = RATES) -> tuple[int, ...]:

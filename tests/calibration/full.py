@@ -68,7 +68,7 @@ def jobs(scale: float) -> list[Job]:
         Job("mixed_model", f"mixed_model {law} {one.name}",
             partial(_population_coverage, one, sets(number[one.n_documents]), law))
         for law, number in (("general", SETS_OF_GENERAL_LAW), ("simple", SETS_OF_SIMPLE_LAW))
-        for one in mixed_model_scenarios() if one.n_documents in number
+        for one in mixed_model_scenarios(law) if one.n_documents in number
     ]  # fmt: skip
     found += [
         Job("coverage", f"coverage {one.name}", partial(tally.coverage, one, sets(SETS["coverage"]), RESAMPLES["coverage"]))

@@ -29,10 +29,10 @@ def sequential_scenarios(n_documents: int) -> list[Scenario]:
     return [*usual, weak, *(Scenario("edge", n_documents, at, noise=0.3) for at in (0.004, 0.7))]
 
 
-def mixed_model_scenarios() -> list[Scenario]:
-    """Return the designs of the segmented mixed model, which takes seconds a data set: its own, and the clear ones."""
+def mixed_model_scenarios(law: str) -> list[Scenario]:
+    """Return the designs of the segmented mixed model: the clear ones, and for its simple law those that obey it."""
     designs = [(at, n) for at in BREAKS for n in DOCUMENTS]
-    own = [Scenario("its own model", n, at, mixed_model=True) for at, n in designs]
+    own = [Scenario("its own model", n, at, mixed_model=True) for at, n in designs] if law == "simple" else []
     return own + [Scenario("clear", n, at, noise=NOISE["clear"]) for at, n in designs]
 
 

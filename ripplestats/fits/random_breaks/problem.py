@@ -44,7 +44,8 @@ class Problem:
         """Say whether a search may go there: the break hardly outside the doses, its spread at most half as wide.
 
         Without these limits the likelihood may be largest where almost all breaks lie outside the doses. A residual far
-        below that of every start is a line search's overshoot, where nothing can be computed any more.
+        below that of every start is a line search's overshoot, where nothing can be computed any more; so are errors of no
+        measurable difference from dose to dose.
         """
         first, last = float(self.x[0]), float(self.x[-1])
         lowest = 6 * first - 5 * self.x[1]
@@ -54,6 +55,7 @@ class Problem:
             lowest <= parameters[BREAK] <= last
             and self.layout.spread(parameters) <= self.widest(parameters)
             and self.least_residual <= parameters[LOG_RESIDUAL] <= _FURTHEST
+            and np.abs(parameters[self.layout.first_shape :]).max(initial=0.0) <= _FURTHEST
         )
 
     def widest(self, parameters: Floats) -> float:

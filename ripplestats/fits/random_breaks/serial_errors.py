@@ -40,8 +40,10 @@ def precision(shape: Floats, ranks: NDArray[np.intp], growth: Floats) -> Precisi
     """
     gaps, correlation = np.diff(ranks), float(np.tanh(shape[0]))
     onward = correlation**gaps
-    left = 1 - onward**2
-    turned = gaps * correlation ** (gaps - 1) * (1 - correlation**2)
+    # 1 − ρ² as 1/cosh² and 1 − r² as its multiple: where ρ rounds to one neither is zero yet.
+    unexplained = np.cosh(shape[0]) ** -2
+    left = unexplained * np.cumsum(correlation ** (2 * np.arange(gaps.max(initial=1))))[gaps - 1]
+    turned = gaps * correlation ** (gaps - 1) * unexplained
     scale = np.exp(-shape[1] * growth)
     scales = np.outer(scale, scale)
     matrix = scales * _tridiagonal(1.0, onward**2 / left, -onward / left)

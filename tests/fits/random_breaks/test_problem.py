@@ -1,5 +1,7 @@
 """Where a search may go: the barrier before the widest log-normal spread, and the limits themselves."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -44,3 +46,11 @@ def test_no_search_goes_beyond_one_and_a_half_in_the_logarithm_or_half_the_doses
     assert not problem(LOG_NORMAL).allows(at(0.8, 1.21))
     assert problem("normal").allows(at(0.8, 1.89))
     assert not problem("normal").allows(at(0.8, 1.91))
+
+
+@pytest.mark.parametrize("shape", [(29.0, 1.0), (-29.0, 1.0), (1.0, 29.0)])
+def test_no_search_goes_where_errors_do_not_differ_from_dose_to_dose(shape: tuple[float, float]) -> None:
+    plain = problem(LOG_NORMAL)
+    serial = replace(plain, layout=replace(plain.layout, serial=True))
+    assert serial.allows(np.array([*at(0.8, 0.5), *shape]))
+    assert not serial.allows(np.array([*at(0.8, 0.5), *(1.1 * one for one in shape)]))

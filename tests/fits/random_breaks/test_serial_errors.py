@@ -29,3 +29,13 @@ def test_slopes_of_the_precision_equal_differences(place):
     np.testing.assert_allclose(here.slopes[place], (ends[0].matrix - ends[1].matrix) / 2e-5, rtol=1e-6, atol=1e-6)
     expected = (ends[0].log_determinant - ends[1].log_determinant) / 2e-5
     assert here.log_determinant_slopes[place] == pytest.approx(expected, abs=1e-8)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_correlations_that_round_to_one_have_a_precision(sign):
+    """A search that tries them must not divide by zero: 1 − ρ² is 4·e^(−2z) there, and a gap of two has twice that."""
+    found = precision(np.array([20.0 * sign, 0.5]), RANKS, GROWTH)
+    expected = 3 * (np.log(4) - 40) + np.log(2) + 2 * 0.5 * GROWTH.sum()
+    assert found.log_determinant == pytest.approx(expected)
+    assert found.log_determinant_slopes[0] == pytest.approx(-6 * sign)
+    assert np.isfinite(found.matrix).all() and np.isfinite(found.slopes).all()
