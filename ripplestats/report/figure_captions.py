@@ -8,12 +8,12 @@ import pandas as pd
 from ripplestats.fits.curve_layout import ALL_LAYERS
 from ripplestats.fits.curves import DocumentCurves
 from ripplestats.fits.run_estimates import UNITS, main_metric, main_rows
+from ripplestats.hypotheses.claims import CLAIMS, THRESHOLD
 from ripplestats.rendering.numbers import fixed, with_interval
 from ripplestats.report.wording import ARM_NAMES, METRIC_NAMES, mean_over, neurons_done_to
 
 #: Doses, as shares of neurons, that the captions give the effect at, where the run has one within a tenth of them.
 _SAID = (0.01, 0.1, 0.9)
-_LIMIT = 10.0  # percent
 
 
 def dose_response_caption(curves: Mapping[str, DocumentCurves], metric: str, blocks: str) -> str:
@@ -42,11 +42,12 @@ def threshold_caption(rows: pd.DataFrame, arm: str, blocks: str) -> str:
     """Say what the figure of thresholds shows, and how many blocks' lie below 10 %."""
     rows = main_rows(rows[(rows["quantity"] == "threshold") & (rows["metric"] == main_metric(rows["metric"]))])
     layers, overall = rows[rows["layer"] != ALL_LAYERS], rows[rows["layer"] == ALL_LAYERS]
+    limit = CLAIMS[THRESHOLD].margin
     band = ""
     if len(overall) and np.isfinite(overall["estimate"].iloc[0]):
         value, low, high = (float(overall[name].iloc[0]) for name in ("estimate", "conf_low", "conf_high"))
-        band = f" Band: the {mean_over(blocks)}, {with_interval(value, low, high, 1, 100, margin=_LIMIT / 100)} %."
-    below = int((100 * layers["conf_high"] < _LIMIT).sum())
+        band = f" Band: the {mean_over(blocks)}, {with_interval(value, low, high, 1, 100, margin=limit)} %."
+    below = int((layers["conf_high"] < limit).sum())
     return (
         f"Share of neurons {neurons_done_to(arm)} at which the two-phase line through the mean effect breaks, in each "
         f"block, with 95 % intervals over documents; {ARM_NAMES[arm]}.{band} The whole interval lies below 10 % in {below} "
