@@ -44,7 +44,7 @@ SETS = {"coverage": 1000, "unbalanced": 200, "power": 1000, "sequential": 1000, 
 #: Of the sizes, by documents: most where they are hardest to keep.
 SETS_OF_SIZE = {30: 10000, 100: 4000, 300: 4000}
 #: Of the segmented mixed model under its general and its simple law, by documents; without a number it is not run.
-SETS_OF_GENERAL_LAW = {30: 100, 100: 75, 300: 75}
+SETS_OF_GENERAL_LAW = {30: 300, 100: 150, 300: 75}
 SETS_OF_SIMPLE_LAW = {30: 200, 100: 50}
 RESAMPLES = {"coverage": 1000, "size": 999, "break": 399, "scores": 499}
 
