@@ -25,7 +25,9 @@ from tests.calibration import tally
 from tests.calibration.methods import SIMPLE_MODEL, SLOW_METHODS
 from tests.calibration.nulls import NULLS
 from tests.calibration.scenarios import (
+    CLEAR,
     DOCUMENTS,
+    OWN,
     coverage_scenarios,
     mixed_model_scenarios,
     power_scenarios,
@@ -43,9 +45,13 @@ RESULTS = Path(__file__).parent / "results"
 SETS = {"coverage": 1000, "unbalanced": 200, "power": 1000, "sequential": 1000, "scores": 4000}
 #: Of the sizes, by documents: most where they are hardest to keep.
 SETS_OF_SIZE = {30: 10000, 100: 4000, 300: 4000}
-#: Of the segmented mixed model under its general and its simple law, by documents; without a number it is not run.
-SETS_OF_GENERAL_LAW = {30: 300, 100: 150, 300: 75}
-SETS_OF_SIMPLE_LAW = {30: 200, 100: 50}
+#: Of the segmented mixed model by its law and the design, by documents; without a number it is not run.
+SETS_OF_MIXED_MODEL = {
+    ("general", CLEAR): {30: 300, 100: 150, 300: 75},
+    ("general", OWN): {30: 100, 100: 50},
+    ("simple", CLEAR): {30: 200, 100: 50},
+    ("simple", OWN): {30: 200, 100: 50},
+}
 RESAMPLES = {"coverage": 1000, "size": 999, "break": 399, "scores": 499}
 
 
@@ -67,8 +73,8 @@ def jobs(scale: float) -> list[Job]:
     found = [
         Job("mixed_model", f"mixed_model {law} {one.name}",
             partial(_population_coverage, one, sets(number[one.n_documents]), law))
-        for law, number in (("general", SETS_OF_GENERAL_LAW), ("simple", SETS_OF_SIMPLE_LAW))
-        for one in mixed_model_scenarios(law) if one.n_documents in number
+        for (law, kind), number in SETS_OF_MIXED_MODEL.items()
+        for one in mixed_model_scenarios() if one.kind == kind and one.n_documents in number
     ]  # fmt: skip
     found += [
         Job("coverage", f"coverage {one.name}", partial(tally.coverage, one, sets(SETS["coverage"]), RESAMPLES["coverage"]))
