@@ -210,11 +210,13 @@ def _calibration() -> Macros:
     for name, rows in (("Few", size[size["documents"] < 100]), ("Many", size[size["documents"] >= 100])):
         yield f"Size{name}", escape(f"{100 * rows['rejected'].min():.1f} to {100 * rows['rejected'].max():.1f} %")
     models = read_table(CALIBRATION / "mixed_model.csv")
-    simple = models[models["method"] == "simple law"]
+    own = models["kind"] == "its own model"
+    simple = models["method"] == "simple law"
     for name, rows in (
-        ("SimpleOwn", simple[simple["kind"] == "its own model"]),
-        ("SimpleOther", simple[simple["kind"] != "its own model"]),
-        ("General", models[models["method"] == "general law"]),
+        ("SimpleOwn", models[simple & own]),
+        ("SimpleOther", models[simple & ~own]),
+        ("GeneralOwn", models[~simple & own]),
+        ("General", models[~simple & ~own]),
     ):
         found = 100 * rows["coverage"]
         yield (
