@@ -24,17 +24,27 @@ def neuron_ranks(
         if random_ranks is None:
             raise ValueError("the random arm needs random_ranks")
         return random_ranks.to(activations.device)
-    if arm == "magnitude":
-        activations = (activations - lower_median(activations)).abs()
-    order = torch.sort(activations, dim=-1, descending=arm != "bottom", stable=True).indices
+    order = torch.sort(_ordered_by(activations, arm), dim=-1, descending=arm != "bottom", stable=True).indices
     ranks = torch.empty_like(order)
     places = torch.arange(order.shape[-1], device=order.device).expand_as(order)
     return ranks.scatter_(-1, order, places)
 
 
+def margin(activations: Float[Tensor, "batch neurons"], arm: Arm, k: int) -> Float[Tensor, " batch"]:
+    """Return how far apart the last of the first ``k`` neurons in an arm's order and the next one are; infinite for none."""
+    if arm == "random" or not 0 < k < activations.shape[-1]:
+        return torch.full_like(activations[..., 0], torch.inf)
+    values = torch.sort(_ordered_by(activations, arm), dim=-1, descending=arm != "bottom").values
+    return (values[..., k - 1] - values[..., k]).abs()
+
+
 def chosen(ranks: Int[Tensor, "batch neurons"], k: int, arm: Arm) -> Bool[Tensor, "batch neurons"]:
     """Return the mask of the neurons that an arm replaces at dose ``k``."""
     return ranks >= k if arm == "keep_top" else ranks < k
+
+
+def _ordered_by(activations: Float[Tensor, "batch neurons"], arm: Arm) -> Float[Tensor, "batch neurons"]:
+    return (activations - lower_median(activations)).abs() if arm == "magnitude" else activations
 
 
 def lower_median(activations: Float[Tensor, "batch neurons"]) -> Float[Tensor, "batch 1"]:

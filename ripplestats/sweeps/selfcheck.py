@@ -14,13 +14,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
+from jaxtyping import Bool
+from torch import Tensor
 
 from ripplestats.errors import EngineError, NonFiniteError, first_line
 from ripplestats.intervention.branches import Branch
+from ripplestats.intervention.selection import margin
 from ripplestats.model.load import Model
 from ripplestats.sweeps.batch import PromptBatch
 from ripplestats.sweeps.grid import Grid
-from ripplestats.sweeps.hooked import run_hooked
+from ripplestats.sweeps.hooked import run_hooked, site_activations
 from ripplestats.sweeps.onepass import run_one_pass
 from ripplestats.sweeps.outcomes import Outcomes
 from ripplestats.sweeps.tf32 import tf32_products
@@ -35,6 +38,9 @@ TOLERANCES = {"float64": 1e-5, "float32": 1e-4}
 ROUNDING_FACTOR = 8.0
 _METRICS = ("delta_logit", "delta_logprob", "kl")
 _MOST_BRANCHES = 8
+#: Where the last neuron chosen and the first one left differ by less than this share of the largest activation, but do differ,
+#: rounding may choose the other, and two right engines differ by a whole neuron: such a cell tells nothing.
+_NEARLY_EQUAL = 1e-5
 
 
 @dataclass(frozen=True)
@@ -82,8 +88,8 @@ class SelfCheck:
 class _Found:
     """Outcomes of some cells (metric × layer × branch, each of one prompt), and the changes of the no-op."""
 
-    outcomes: torch.Tensor
-    no_op: torch.Tensor
+    outcomes: Tensor
+    no_op: Tensor
 
 
 def check_one_pass(trial: Trial, grid: Grid, reference: Trial | None = None) -> SelfCheck:
@@ -106,9 +112,12 @@ def check_one_pass(trial: Trial, grid: Grid, reference: Trial | None = None) -> 
     except (EngineError, NonFiniteError, RuntimeError, TypeError, ValueError, AttributeError, KeyError) as error:
         line = first_line(error)
         return SelfCheck(0, float("nan"), float("nan"), tolerance, f"one pass failed: {line}", exact.model.dtype)
-    truth = _hooked(exact, layers, branches)
-    largest, no_op = _largest(found.outcomes - truth.outcomes), _largest(found.no_op - truth.no_op)
-    check = SelfCheck(len(layers) * len(branches), largest, no_op, tolerance, dtype=exact.model.dtype)
+    truth, telling = _hooked(exact, layers, branches), _in_turn(settled(exact.model, exact.batch, layers, branches))
+    largest = _largest((found.outcomes - truth.outcomes)[:, telling])
+    no_op = _largest(found.no_op - truth.no_op)
+    check = SelfCheck(int(telling.sum()), largest, no_op, tolerance, dtype=exact.model.dtype)
+    if not telling.any():
+        return replace(check, reason="all activations are too nearly equal to compare engines")
     if max(largest, no_op) > tolerance:
         return replace(check, reason=f"one pass and hooked forward differ by {max(largest, no_op):.2g}")
     if reference is None:
@@ -126,7 +135,7 @@ def check_one_pass(trial: Trial, grid: Grid, reference: Trial | None = None) -> 
 def _sample(branches: Sequence[Branch], n_prompts: int) -> list[Branch]:
     """Return branches across the doses, at least one for each prompt."""
     step = max(1, len(branches) // _MOST_BRANCHES)
-    found = branches[step // 2 :: step]
+    found = list(branches[step // 2 :: step])
     return [*found, *found[:1] * (n_prompts - len(found))]
 
 
@@ -137,11 +146,7 @@ def _one_pass(trial: Trial, layers: Sequence[int], branches: Sequence[Branch]) -
             trial.model, trial.batch, layers, [*branches, no_op], vocabulary=trial.vocabulary
         )
     found = _by_layer(outcomes, len(layers), trial.vocabulary)
-    numbers = torch.arange(len(branches), device=found.device)
-    return _Found(
-        found[:, :, numbers, numbers % len(trial.batch.prompts)],
-        torch.cat([found[:, :, -1].flatten(), clean.logprob]),
-    )
+    return _Found(_in_turn(found[:, :, :-1]), torch.cat([found[:, :, -1].flatten(), clean.logprob]))
 
 
 def _hooked(trial: Trial, layers: Sequence[int], branches: Sequence[Branch]) -> _Found:
@@ -154,12 +159,34 @@ def _hooked(trial: Trial, layers: Sequence[int], branches: Sequence[Branch]) -> 
         prompts.append(_by_layer(outcomes, len(layers), trial.vocabulary)[..., 0])
     logprob = torch.cat(cleans)
     found = logprob.new_empty(len(prompts[0]), len(layers), len(branches), dtype=prompts[0].dtype)
-    for number, outcomes in enumerate(prompts):
-        found[:, :, number::n_prompts] = outcomes
+    for number, one in enumerate(prompts):
+        found[:, :, number::n_prompts] = one
     return _Found(found, torch.cat([logprob.new_zeros(len(found) * len(layers) * n_prompts), logprob]))
 
 
-def _by_layer(outcomes: Outcomes, n_layers: int, vocabulary: bool) -> torch.Tensor:
+def settled(
+    model: Model, batch: PromptBatch, layers: Sequence[int], branches: Sequence[Branch]
+) -> Bool[Tensor, "layers branches batch"]:
+    """Say in which cells rounding does not change which neurons are chosen."""
+    clean = site_activations(model, batch.ids, layers, sorted({branch.site for branch in branches}))
+    cells = []
+    for layer in layers:
+        for branch in branches:
+            values = clean[layer, branch.site]
+            apart = margin(values, branch.arm, branch.k)
+            cells.append(((apart == 0) | (apart > _NEARLY_EQUAL * values.abs().amax(-1))).cpu())
+    found: Tensor = torch.stack(cells).unflatten(0, (len(layers), -1))
+    return found
+
+
+def _in_turn(cells: Tensor) -> Tensor:
+    """Return of cells (…, branches, batch) those that are compared: (…, branches)."""
+    numbers = torch.arange(cells.shape[-2], device=cells.device)
+    found: Tensor = cells[..., numbers, numbers % cells.shape[-1]]
+    return found
+
+
+def _by_layer(outcomes: Outcomes, n_layers: int, vocabulary: bool) -> Tensor:
     """Stack the metrics that are compared: (metric, layer, branch, batch)."""
     columns = outcomes.columns()
     chosen = _METRICS if vocabulary else _METRICS[:1]
@@ -177,5 +204,5 @@ def _rounding(own: _Found, hooked: _Found, truth: _Found, tolerance: float) -> R
     return max(pairs, key=lambda pair: float(torch.tensor(pair.one_pass / (pair.hooked + tolerance)).nan_to_num(1e30)))
 
 
-def _largest(difference: torch.Tensor) -> float:
-    return float(difference.abs().nan_to_num(float("inf")).max())
+def _largest(difference: Tensor) -> float:
+    return float(difference.abs().nan_to_num(float("inf")).max()) if difference.numel() else float("nan")

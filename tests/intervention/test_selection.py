@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from ripplestats.intervention.branches import ARMS, dose
-from ripplestats.intervention.selection import chosen, lower_median, neuron_ranks, random_ranks
+from ripplestats.intervention.selection import chosen, lower_median, margin, neuron_ranks, random_ranks
 
 VALUES = st.floats(-50, 50, width=32)
 ROWS = hnp.arrays(np.float32, hnp.array_shapes(min_dims=2, max_dims=2, max_side=12), elements=VALUES)
@@ -62,6 +62,28 @@ def test_sizes_are_the_dose_or_what_is_left_of_it(values: np.ndarray, data: st.D
     for arm in ARMS:
         size = n - k if arm == "keep_top" else k
         assert (chosen(torch.from_numpy(ranks_of(values, arm)), k, arm).sum(-1) == size).all()
+
+
+@pytest.mark.parametrize("arm", ARMS)
+@given(values=ROWS, data=st.data())
+def test_noise_within_the_margin_changes_no_set(arm: str, values: np.ndarray, data: st.DataObject) -> None:
+    n = values.shape[1]
+    k = data.draw(st.integers(0, n))
+    apart = margin(torch.from_numpy(values.astype(np.float64)), arm, k).numpy()
+    noise = data.draw(hnp.arrays(np.float64, values.shape, elements=st.floats(-1, 1)))
+    moved = values + noise * np.minimum(apart, 1.0)[:, None] / 5  # the median moves, too
+    sets = [
+        chosen(torch.from_numpy(ranks_of(one, arm)), k, arm)[torch.from_numpy(apart > 1e-6)] for one in (values, moved)
+    ]
+    assert torch.equal(*sets)
+
+
+def test_the_margin_is_between_the_last_neuron_chosen_and_the_first_one_left() -> None:
+    values = torch.tensor([[1.0, 4.0, -6.0, 2.5]])
+    assert margin(values, "top", 1).tolist() == [1.5]
+    assert margin(values, "bottom", 1).tolist() == [7.0]
+    assert margin(values, "magnitude", 1).tolist() == [4.0]  # distances from 1.0: 0, 3, 7, 1.5
+    assert margin(values, "top", 4).tolist() == margin(values, "random", 1).tolist() == [np.inf]
 
 
 def test_ties_go_to_the_lower_neuron() -> None:

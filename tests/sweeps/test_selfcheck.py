@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ripplestats.sweeps import tree_attention
+from ripplestats.sweeps import onepass, selfcheck, tree_attention
 from ripplestats.sweeps.selfcheck import ROUNDING_FACTOR
 from tests.sweeps.narrow import narrow_job
 
@@ -64,3 +64,25 @@ def test_one_pass_is_used_in_float64_and_held_to_it() -> None:
     engine, check = job.checked("auto", job.reference("float64"))
     assert (engine, check.dtype) == ("onepass", "float64")
     assert check.largest_difference <= check.tolerance == 1e-5
+
+
+def test_neurons_that_rounding_can_swap_condemn_no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of each pair of neurons, nearly equal, one pass chooses the other: right but where a dose splits a pair."""
+    job = narrow_job("gpt2", "float32")
+    for block in job.model.blocks:
+        for part in (block.mlp.c_fc.weight, block.mlp.c_fc.bias):
+            part.data[..., 1::2] = part.data[..., ::2] * (1 + 1e-6)
+    right = onepass.intervene
+
+    def swapped(values: torch.Tensor, *options: object) -> torch.Tensor:
+        swap = torch.ones_like(values)
+        swap[..., ::2] += 3e-6
+        return right(values * swap, *options)
+
+    everything = job.checked("auto")[1]
+    monkeypatch.setattr(onepass, "intervene", swapped)
+    engine, check = job.checked("auto")
+    assert engine == "onepass", check.reason
+    assert 0 < check.n_cells == everything.n_cells < 3 * 8
+    monkeypatch.setattr(selfcheck, "_NEARLY_EQUAL", 0.0)
+    assert job.checked("auto")[0] == "hooks"
