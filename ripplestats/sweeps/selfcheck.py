@@ -158,9 +158,9 @@ def _hooked(trial: Trial, layers: Sequence[int], branches: Sequence[Branch]) -> 
         cleans.append(clean.logprob)
         prompts.append(_by_layer(outcomes, len(layers), trial.vocabulary)[..., 0])
     logprob = torch.cat(cleans)
-    found = logprob.new_empty(len(prompts[0]), len(layers), len(branches), dtype=prompts[0].dtype)
+    found = prompts[0].new_empty(*prompts[0].shape[:2], len(branches))
     for number, one in enumerate(prompts):
-        found[:, :, number::n_prompts] = one
+        found[:, :, number::n_prompts] = one  # as ``_in_turn`` takes them
     return _Found(found, torch.cat([logprob.new_zeros(len(found) * len(layers) * n_prompts), logprob]))
 
 
